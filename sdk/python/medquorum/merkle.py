@@ -1,0 +1,92 @@
+"""Merkle trees over lists (RFC 6962 section 2.1): roots, inclusion paths and their verification.
+
+    leaf = SHA-256(0x00 || data)    node = SHA-256(0x01 || left || right)    empty list = SHA-256("")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Final
+
+EMPTY_ROOT: Final = sha256(b"").digest()
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """The hash of one entry."""
+    return sha256(b"\x00" + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """The hash of two subtrees."""
+    return sha256(b"\x01" + left + right).digest()
+
+
+def root(entries: Sequence[bytes]) -> bytes:
+    """The root over `entries` in their order. Pairing level by level, an odd last node moves up unchanged."""
+    if len(entries) == 0:
+        return EMPTY_ROOT
+    return _levels(entries)[-1][0]
+
+
+def path(entries: Sequence[bytes], index: int) -> tuple[bytes, ...]:
+    """The siblings from leaf `index` to the root (RFC 6962 section 2.1.1). Raises IndexError."""
+    if not 0 <= index < len(entries):
+        raise IndexError(index)
+    return _path_in(_levels(entries), index)
+
+
+def paths(entries: Sequence[bytes]) -> list[tuple[bytes, ...]]:
+    """The paths of all entries, hashing each only once."""
+    if len(entries) == 0:
+        return []
+    levels = _levels(entries)
+    return [_path_in(levels, index) for index in range(len(entries))]
+
+
+def verify(root_hash: bytes, data: bytes, index: int, size: int, siblings: Sequence[bytes]) -> bool:
+    """Whether `data` is entry `index` of the `size` entries under `root_hash`. Total.
+
+    Follows RFC 9162 section 2.1.3.2, which also fixes the length of the path.
+    """
+    if not 0 <= index < size:
+        return False
+    position, last = index, size - 1
+    current = leaf_hash(data)
+    for sibling in siblings:
+        if last == 0:
+            return False
+        if position & 1 or position == last:
+            current = node_hash(sibling, current)
+            while not position & 1 and position != 0:
+                position >>= 1
+                last >>= 1
+        else:
+            current = node_hash(current, sibling)
+        position >>= 1
+        last >>= 1
+    return last == 0 and current == root_hash
+
+
+def _levels(entries: Sequence[bytes]) -> list[list[bytes]]:
+    level = [sha256(b"\x00" + entry).digest() for entry in entries]
+    levels = [level]
+    while len(level) > 1:
+        above = [
+            sha256(b"\x01" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)
+        ]
+        if len(level) & 1:
+            above.append(level[-1])
+        levels.append(above)
+        level = above
+    return levels
+
+
+def _path_in(levels: Sequence[Sequence[bytes]], index: int) -> tuple[bytes, ...]:
+    siblings = []
+    for level in levels[:-1]:
+        sibling = index ^ 1
+        if sibling < len(level):
+            siblings.append(level[sibling])
+        index >>= 1
+    return tuple(siblings)
