@@ -1,0 +1,115 @@
+"""Typed tables over the key space of a module.
+
+A table is one key prefix. Its declaration names the parts of the key and the structure of the value, so the declarations
+of a module are the documentation of its state:
+
+    GRANTS = Table(b"g", "grants", key=("pid", "grant_id"), value=Grant, meaning="what the patient pid has allowed or denied")
+
+Key parts are byte strings of fixed length, integers (8 bytes, big-endian, so that they sort) or tokens (UTF-8, ended by 0x00).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Generic, Protocol, TypeVar
+
+from medquorum.codec import Wire, decode, encode
+from medquorum.invariants import require
+
+VALUE_BYTES_MAX: Final = 64 * 1024
+
+KeyPart = bytes | int | str
+ValueT = TypeVar("ValueT", bound=Wire)
+
+
+class ReadableState(Protocol):
+    """The ordered key space of one module, seen read-only."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value, or None."""
+        ...
+
+    def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Pairs with start <= key < stop in key order. Writes while iterating are not allowed."""
+        ...
+
+
+class WritableState(ReadableState, Protocol):
+    """The ordered key space of one module, as the running transaction sees and changes it."""
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set the value."""
+        ...
+
+    def delete(self, key: bytes) -> None:
+        """Remove the key. Removing an absent key is allowed."""
+        ...
+
+
+class Table(Generic[ValueT]):
+    """One key prefix of a module. Immutable; holds no state itself."""
+
+    __slots__ = ("key_parts", "meaning", "name", "prefix", "value")
+
+    def __init__(self, prefix: bytes, name: str, *, key: tuple[str, ...], value: type[ValueT], meaning: str) -> None:
+        require(len(prefix) == 1, f"the prefix of table {name} has one byte")
+        self.prefix = prefix
+        self.name = name
+        self.key_parts = key
+        self.value = value
+        self.meaning = meaning
+
+    def key(self, *parts: KeyPart) -> bytes:
+        """The key of a row, or the common start of the keys of many rows if trailing parts are left out."""
+        require(len(parts) <= len(self.key_parts), f"table {self.name} has keys of {self.key_parts}")
+        return self.prefix + b"".join(_encode_part(part) for part in parts)
+
+    def get(self, state: ReadableState, *parts: KeyPart) -> ValueT | None:
+        """The row, or None."""
+        data = state.get(self.key(*parts))
+        return None if data is None else decode(self.value, data, size_max=VALUE_BYTES_MAX)
+
+    def has(self, state: ReadableState, *parts: KeyPart) -> bool:
+        """Whether the row exists."""
+        return state.get(self.key(*parts)) is not None
+
+    def put(self, state: WritableState, row: ValueT, *parts: KeyPart) -> None:
+        """Set the row."""
+        require(len(parts) == len(self.key_parts), f"table {self.name} has keys of {self.key_parts}")
+        data = encode(row)
+        require(len(data) <= VALUE_BYTES_MAX, f"a row of table {self.name} has {len(data)} bytes")
+        state.put(self.key(*parts), data)
+
+    def delete(self, state: WritableState, *parts: KeyPart) -> None:
+        """Remove the row."""
+        require(len(parts) == len(self.key_parts), f"table {self.name} has keys of {self.key_parts}")
+        state.delete(self.key(*parts))
+
+    def rows(
+        self, state: ReadableState, *parts: KeyPart, after: bytes = b"", reverse: bool = False
+    ) -> Iterator[tuple[bytes, ValueT]]:
+        """Rows whose key begins with `parts`, in key order, as (key without the table's prefix and `parts`, row).
+
+        `after` skips the rows up to and including that remainder: the cursor of a paged query.
+        """
+        start = self.key(*parts)
+        first = start + after + b"\x00" if after != b"" else start
+        for key, data in state.scan(first, prefix_end(start), reverse=reverse):
+            yield key[len(start) :], decode(self.value, data, size_max=VALUE_BYTES_MAX)
+
+
+def prefix_end(prefix: bytes) -> bytes:
+    """The first key after all keys that begin with `prefix`."""
+    stripped = prefix.rstrip(b"\xff")
+    require(stripped != b"", "a prefix of 0xff bytes has no end")
+    return stripped[:-1] + bytes([stripped[-1] + 1])
+
+
+def _encode_part(part: KeyPart) -> bytes:
+    match part:
+        case bytes():
+            return part
+        case int():
+            return part.to_bytes(8, "big")
+        case str():
+            return part.encode() + b"\x00"
