@@ -1,0 +1,290 @@
+"""The contract between an engine and the world: events in, effects out.
+
+An engine is a state machine without I/O, clock or randomness. The driver feeds it one event at a time and obeys the effects of each step in
+the order of the fields of `Effects`. A block is known here by its header; its body (which transactions, in which order) is opaque bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol, Self
+
+from consensus.messages import LogRecord, Message
+from medquorum.block import Header, Result, ValidatorSet
+from medquorum.certificate import CommitCertificate
+
+
+class TimerKind(IntEnum):
+    """What a timer is for."""
+
+    ROUND = 1
+    RESEND = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Names a timer. A fired timer of an older height or round is ignored, so none is ever cancelled."""
+
+    kind: TimerKind
+    height: int
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeightStarted:
+    """Everything up to `height - 1` is durable; voting on `height` may begin. Also ends a catch-up: the height may jump."""
+
+    height: int
+    validators: ValidatorSet
+    parent_hash: bytes
+    parent_result_hash: bytes
+    parent_time_ms: int
+    parent_round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message whose signature the driver has verified against `message.signer`. `peer` is the validator key that sent it."""
+
+    peer: bytes
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """The time of a SetTimer is over."""
+
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class WorkAvailable:
+    """The mempool has something to propose (or the interval for empty blocks is over)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockBuilt:
+    """The answer to Build. The clock was read by the builder, never here."""
+
+    height: int
+    round: int
+    header: Header
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """The answer to Validate. `reason` is empty for a valid block, whose transactions are then here, checked and durable."""
+
+    block_hash: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """The answer to Execute: the result of the block on top of the last durable height."""
+
+    block_hash: bytes
+    result: Result
+
+
+Event = HeightStarted | Received | TimerFired | WorkAvailable | BlockBuilt | Validated | Executed
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A message to one validator, or to all others if `to` is None. May be lost."""
+
+    to: bytes | None
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Fire `timer` after `delay_ms`. Setting the same timer again replaces it."""
+
+    timer: Timer
+    delay_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Make a block for (height, round) from the mempool and answer with BlockBuilt; not before block time `not_before_ms`."""
+
+    height: int
+    round: int
+    proposer: bytes
+    parent_hash: bytes
+    parent_result_hash: bytes
+    validators_hash: bytes
+    not_before_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Validate:
+    """Get the transactions of a block (asking `holders`, validator keys, for missing ones), check them and answer with Validated.
+
+    `certified`: a quorum has decided or prepared it, so rules that compare with our clock do not apply.
+    """
+
+    header: Header
+    body: bytes
+    holders: tuple[bytes, ...]
+    certified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Execute a validated block and answer with Executed. Replaces an execution that still runs."""
+
+    header: Header
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """`peer` is ahead: it knows a certificate for `height`. Fetch certified blocks; HeightStarted reports the progress."""
+
+    peer: bytes
+    height: int
+
+
+Request = Build | Validate | Execute | CatchUp
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A block and its result are final, and our own execution agrees. Make them durable, then send HeightStarted."""
+
+    header: Header
+    body: bytes
+    result: Result
+    certificate: CommitCertificate
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Two signed messages of one validator that contradict each other, in bytewise order of their encodings."""
+
+    validator: bytes
+    kind: str
+    first: bytes
+    second: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PeerFault:
+    """A peer sent something that no correct validator sends. `reason` is a stable snake_case name."""
+
+    peer: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Stop voting for good: going on could fork. Restarting does not help; an operator must decide."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What one step asks of the world, to be obeyed in the order of the fields.
+
+    `persist` is durable BEFORE anything in `send` leaves, and before any later effect: a vote that peers saw and we forgot in a crash is an
+    equivocation. `dropped` names why input was ignored, for counting.
+    """
+
+    persist: tuple[LogRecord, ...] = ()
+    send: tuple[Send, ...] = ()
+    timers: tuple[SetTimer, ...] = ()
+    requests: tuple[Request, ...] = ()
+    decided: Decided | None = None
+    evidence: tuple[Evidence, ...] = ()
+    faults: tuple[PeerFault, ...] = ()
+    dropped: tuple[str, ...] = ()
+    halt: Halt | None = None
+
+
+class VoteSigner(Protocol):
+    """Signs votes with the validator's key. Pure: Ed25519 gives the same signature for the same bytes."""
+
+    @property
+    def public(self) -> bytes:
+        """The validator key."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature of `message`."""
+        ...
+
+
+class Verify(Protocol):
+    """Checks a signature. Pure and total."""
+
+    def __call__(self, public: bytes, message: bytes, signature: bytes, /) -> bool:
+        """Whether `signature` is `public`'s of `message`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The named times of an engine, in milliseconds."""
+
+    round_ms: int = 1_000
+    round_ms_max: int = 30_000
+    resend_ms: int = 500
+    block_interval_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """What operators are shown: where the engine stands and whom it waits for."""
+
+    height: int
+    round: int
+    phase: str
+    proposer: bytes
+    round_timeout_ms: int
+    prepared_by: tuple[bytes, ...]
+    committed_by: tuple[bytes, ...]
+    round_change_by: tuple[bytes, ...]
+    divergent: bool
+    halted: str
+
+
+class Engine(Protocol):
+    """One validator's (or observer's) part in the agreement."""
+
+    def step(self, event: Event) -> Effects:
+        """Apply one event. Total: hostile input yields effects that drop or report it, it never raises."""
+        ...
+
+    def start(self) -> Effects:
+        """The effects of recovery, once, before the first step: re-send what was said, go on with what was begun."""
+        ...
+
+    def status(self) -> EngineStatus:
+        """A snapshot for operators."""
+        ...
+
+    def check_invariants(self) -> None:
+        """Raise InvariantBroken if the engine's own state contradicts itself."""
+        ...
+
+    @classmethod
+    def recover(
+        cls,
+        *,
+        chain_id: bytes,
+        signer: VoteSigner | None,
+        verify: Verify,
+        timing: Timing,
+        started: HeightStarted,
+        records: Iterable[LogRecord],
+    ) -> Self:
+        """The engine as of the last durable height and the log. Records of older heights are ignored. No signer: an observer."""
+        ...
