@@ -1,0 +1,23 @@
+"""Every limit of storage, in one place."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+LEVELDB_WRITE_BUFFER_BYTES: Final = 16 * MIB
+"""Fills before it is written out as a sorted file. Two of them may exist at once."""
+LEVELDB_CACHE_BYTES: Final = 32 * MIB
+"""Uncompressed blocks kept in memory."""
+LEVELDB_BLOCK_BYTES: Final = 4 * KIB
+LEVELDB_FILE_BYTES: Final = 8 * MIB
+LEVELDB_OPEN_FILES_MAX: Final = 512
+LEVELDB_BLOOM_BITS: Final = 10
+"""Bits a key: about one lookup in a hundred reads a file in vain."""
+
+KEY_BYTES_MAX: Final = 1024
+"""Of a key in any store, its prefix included."""
+VALUE_BYTES_MAX: Final = 64 * MIB
+"""Of a value in any store."""
