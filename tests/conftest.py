@@ -43,8 +43,8 @@ def loopback_only() -> Iterator[None]:
 
 @pytest.fixture
 def no_blocking() -> Iterator[BlockBuster]:
-    """Make a call of ours that blocks the event loop raise BlockingError."""
-    rooms = ["medquorum", "consensus", "storage", "p2p", "node"]
+    """Make a call of ours, or of the test, that blocks the event loop raise BlockingError."""
+    rooms = ["medquorum", "consensus", "storage", "p2p", "node", "tests"]
     with blockbuster_ctx(rooms) as blockbuster:
         yield blockbuster
 
