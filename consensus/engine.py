@@ -1,7 +1,8 @@
 """The contract between an engine and the world: events in, effects out.
 
-An engine is a state machine without I/O, clock or randomness. The driver feeds it one event at a time and obeys the effects of each step in
-the order of the fields of `Effects`. A block is known here by its header; its body (which transactions, in which order) is opaque bytes.
+An engine is a state machine without I/O, clock or randomness. The driver feeds it one event at a
+time and obeys the effects of each step in the order of the fields of `Effects`. A block is known
+here by its header; its body (which transactions, in which order) is opaque bytes.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from consensus.messages import LogRecord, Message
 from medquorum.block import Header, Result, ValidatorSet
 from medquorum.certificate import CommitCertificate
+
+
+BODY_MISMATCH: Final = "body_mismatch"
+"""The reason of Validated for a body that does not belong to its header."""
 
 
 class TimerKind(IntEnum):
@@ -25,7 +30,10 @@ class TimerKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """Names a timer. A fired timer of an older height or round is ignored, so none is ever cancelled."""
+    """Names a timer.
+
+    A fired timer of an older height or round is ignored, so none is ever cancelled.
+    """
 
     kind: TimerKind
     height: int
@@ -34,7 +42,10 @@ class Timer:
 
 @dataclass(frozen=True, slots=True)
 class HeightStarted:
-    """Everything up to `height - 1` is durable; voting on `height` may begin. Also ends a catch-up: the height may jump."""
+    """Everything up to `height - 1` is durable; voting on `height` may begin.
+
+    Also ends a catch-up: the height may jump.
+    """
 
     height: int
     validators: ValidatorSet
@@ -46,7 +57,10 @@ class HeightStarted:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message whose signature the driver has verified against `message.signer`. `peer` is the validator key that sent it."""
+    """A message whose signature the driver has verified against `message.signer`.
+
+    `peer` is the validator key that sent it.
+    """
 
     peer: bytes
     message: Message
@@ -76,7 +90,12 @@ class BlockBuilt:
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """The answer to Validate. `reason` is empty for a valid block, whose transactions are then here, checked and durable."""
+    """The answer to Validate.
+
+    `reason` is empty for a valid block, whose transactions are then here, checked and durable. It
+    is BODY_MISMATCH if the body is not the one that the header was made for: that says nothing of
+    the block, only of who sent that body.
+    """
 
     block_hash: bytes
     reason: str
@@ -95,10 +114,16 @@ Event = HeightStarted | Received | TimerFired | WorkAvailable | BlockBuilt | Val
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A message to one validator, or to all others if `to` is None. May be lost."""
+    """A message to one validator, or to all others if `to` is None. May be lost.
+
+    `again`: a vote that was said before, in the same bytes, and behind which a later vote has been
+    said since. The guard of the sign state must let it pass unchecked. Every other vote stands at
+    the position of the vote before it, with the same digest, or higher (messages.vote_position).
+    """
 
     to: bytes | None
     message: Message
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +136,10 @@ class SetTimer:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """Make a block for (height, round) from the mempool and answer with BlockBuilt; not before block time `not_before_ms`."""
+    """Make a block for (height, round) from the mempool and answer with BlockBuilt.
+
+    Its time is not before `not_before_ms`. The engine asks Validate for it like for any other.
+    """
 
     height: int
     round: int
@@ -124,9 +152,11 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Validate:
-    """Get the transactions of a block (asking `holders`, validator keys, for missing ones), check them and answer with Validated.
+    """Get the transactions of a block, check them, make them durable, answer with Validated.
 
-    `certified`: a quorum has decided or prepared it, so rules that compare with our clock do not apply.
+    Missing ones are asked of `holders`, validator keys. `certified`: a quorum has decided or
+    prepared it, so rules that compare with our clock do not apply. The same block asked for again
+    replaces the earlier request: the holders, or `certified`, have changed.
     """
 
     header: Header
@@ -145,7 +175,10 @@ class Execute:
 
 @dataclass(frozen=True, slots=True)
 class CatchUp:
-    """`peer` is ahead: it knows a certificate for `height`. Fetch certified blocks; HeightStarted reports the progress."""
+    """`peer` is ahead: it knows a certificate for `height`.
+
+    Fetch certified blocks; HeightStarted reports the progress.
+    """
 
     peer: bytes
     height: int
@@ -156,7 +189,10 @@ Request = Build | Validate | Execute | CatchUp
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A block and its result are final, and our own execution agrees. Make them durable, then send HeightStarted."""
+    """A block and its result are final, and our own execution agrees.
+
+    Make them durable, then send HeightStarted.
+    """
 
     header: Header
     body: bytes
@@ -166,7 +202,11 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Two signed messages of one validator that contradict each other, in bytewise order of their encodings."""
+    """Two signed votes of one validator that contradict each other.
+
+    In bytewise order of their encodings. A proposal is here without body and justification, which
+    its signature does not cover.
+    """
 
     validator: bytes
     kind: str
@@ -176,7 +216,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class PeerFault:
-    """A peer sent something that no correct validator sends. `reason` is a stable snake_case name."""
+    """A peer sent something that no correct validator sends.
+
+    `reason` is a stable snake_case name.
+    """
 
     peer: bytes
     reason: str
@@ -184,7 +227,10 @@ class PeerFault:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """Stop voting for good: going on could fork. Restarting does not help; an operator must decide."""
+    """Stop voting for good: going on could fork.
+
+    Restarting does not help; an operator must decide.
+    """
 
     reason: str
     detail: str
@@ -194,8 +240,9 @@ class Halt:
 class Effects:
     """What one step asks of the world, to be obeyed in the order of the fields.
 
-    `persist` is durable BEFORE anything in `send` leaves, and before any later effect: a vote that peers saw and we forgot in a crash is an
-    equivocation. `dropped` names why input was ignored, for counting.
+    `persist` is durable BEFORE anything in `send` leaves, and before any later effect: a vote that
+    peers saw and we forgot in a crash is an equivocation. `dropped` names why input was ignored,
+    for counting.
     """
 
     persist: tuple[LogRecord, ...] = ()
@@ -210,7 +257,10 @@ class Effects:
 
 
 class VoteSigner(Protocol):
-    """Signs votes with the validator's key. Pure: Ed25519 gives the same signature for the same bytes."""
+    """Signs votes with the validator's key.
+
+    Pure: Ed25519 gives the same signature for the same bytes.
+    """
 
     @property
     def public(self) -> bytes:
@@ -260,11 +310,17 @@ class Engine(Protocol):
     """One validator's (or observer's) part in the agreement."""
 
     def step(self, event: Event) -> Effects:
-        """Apply one event. Total: hostile input yields effects that drop or report it, it never raises."""
+        """Apply one event.
+
+        Total: hostile input yields effects that drop or report it, it never raises.
+        """
         ...
 
     def start(self) -> Effects:
-        """The effects of recovery, once, before the first step: re-send what was said, go on with what was begun."""
+        """The effects of recovery, once, before the first step.
+
+        Says again what was said and goes on with what was begun.
+        """
         ...
 
     def status(self) -> EngineStatus:
@@ -286,5 +342,8 @@ class Engine(Protocol):
         started: HeightStarted,
         records: Iterable[LogRecord],
     ) -> Self:
-        """The engine as of the last durable height and the log. Records of older heights are ignored. No signer: an observer."""
+        """The engine as of the last durable height and the log.
+
+        Records of older heights are ignored. No signer: an observer.
+        """
         ...
