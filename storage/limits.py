@@ -21,3 +21,16 @@ KEY_BYTES_MAX: Final = 1024
 """Of a key in any store, its prefix included."""
 VALUE_BYTES_MAX: Final = 64 * MIB
 """Of a value in any store."""
+
+RECORD_BYTES_MAX: Final = 16 * MIB
+"""Of one record in a log: a block's bodies and some protocol around them."""
+WAL_BYTES_MAX: Final = 256 * MIB
+"""Of the write-ahead log, which is compacted at every height."""
+SIGNED_VOTES_KEPT_MAX: Final = 64
+"""Votes of the current height that may be signed again after a restart, the latest ones."""
+JOURNAL_SEGMENT_BYTES: Final = 8 * MIB
+"""From this size on, the mempool journal starts a new file."""
+JOURNAL_BYTES_MAX: Final = 512 * MIB
+"""Of all files of the mempool journal."""
+VAULT_BLOB_BYTES_MAX: Final = 64 * MIB
+"""Of one ciphertext in the vault."""
