@@ -35,7 +35,7 @@ digest() { (cd "$ROOT" && printf '%s\n' "$ROOT" | cat - "$@" | sha256sum | cut -
 stamped() { [ "$(cat "$VENV/$1" 2>/dev/null)" = "$2" ]; }
 
 # uv is about ten times faster; pip is what every machine has.
-install() {
+install_packages() {
     if command -v uv >/dev/null; then
         uv pip install --quiet --python "$VENV/bin/python" "$@"
     else
@@ -56,12 +56,12 @@ bootstrap() {
         python="$(find_python)"
         say "Creating .venv with $("$python" --version) and the locked dependencies ..."
         "$python" -m venv --clear "$VENV" || die "$python has no working venv module."
-        install --require-hashes -r "$ROOT/requirements-dev.lock"
+        install_packages --require-hashes -r "$ROOT/requirements-dev.lock"
         printf '%s\n' "$dependencies" >"$VENV/.stamp-dependencies"
     fi
     if ! stamped .stamp-projects "$projects"; then
         say "Installing medquorum and medquorum-node from this checkout ..."
-        install --no-deps --no-build-isolation -e "$ROOT/sdk/python" -e "$ROOT"
+        install_packages --no-deps --no-build-isolation -e "$ROOT/sdk/python" -e "$ROOT"
         printf '%s\n' "$projects" >"$VENV/.stamp-projects"
     fi
     exec {lock}>&-
