@@ -1,6 +1,7 @@
 """The stable codes of receipts: what became of a transaction, for programs.
 
-A code never changes its meaning and is never reused. The details that a person reads are beside it, in TxError and in docs/errors.md.
+A code never changes its meaning and is never reused. The details that a person reads are beside it,
+in TxError and in docs/errors.md.
 """
 
 from __future__ import annotations

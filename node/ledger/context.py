@@ -1,7 +1,8 @@
 """What an operation sees of the world while it is applied, and nothing else.
 
-No clock, no randomness, no I/O: block time, height and the identities of the signers are all the outside there is. Writes go to the module's own
-namespace; other namespaces can be read, through the functions of access.py, identities.py and params.py that know their tables.
+No clock, no randomness, no I/O: block time, height and the identities of the signers are all the
+outside there is. Writes go to the module's own namespace; other namespaces can be read, through the
+functions of access.py, identities.py and params.py that know their tables.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from node.ledger.tables import ReadableState, WritableState
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Who signed: the key, and the actor and organisation that the identity module binds to it at this height.
+    """Who signed: the key, and the actor and organisation that the identity module binds to it at
+    this height.
 
-    `actor` is empty for an organisation's root key. A patient with keys of their own is an actor whose id is the pseudonym.
+    `actor` is empty for an organisation's root key. A patient with keys of their own is an actor
+    whose id is the pseudonym.
     """
 
     key: bytes
@@ -53,25 +56,39 @@ class Context(View, Protocol):
 
     @property
     def signers(self) -> Sequence[Signer]:
-        """Everyone who signed the transaction, resolved at this height. Signatures are verified, keys are not revoked."""
+        """Everyone who signed the transaction, resolved at this height.
+
+        Signatures are verified, keys are not revoked.
+        """
         ...
 
     @property
     def state(self) -> WritableState:
-        """The key space of the operation's own module. Rolled back with the transaction if any of its operations fails."""
+        """The key space of the operation's own module.
+
+        Rolled back with the transaction if any of its operations fails.
+        """
         ...
 
     def emit(self, type_: str, **attributes: bytes | int | str) -> None:
-        """Record an event. Attributes are ids, numbers and tokens; the type must be declared by the module."""
+        """Record an event.
+
+        Attributes are ids, numbers and tokens; the type must be declared by the module.
+        """
         ...
 
     def schedule(self, due_ms: int, kind: str, reference: bytes) -> None:
-        """Have the module's `due[kind]` called with `reference` at the end of the first block with time >= due_ms.
+        """Have the module's `due[kind]` called with `reference` at the end of the first block with
+        time >= due_ms.
 
-        Due work is bounded per block and runs in the order of its due times: it may come later, never earlier.
+        Due work is bounded per block and runs in the order of its due times: it may come later,
+        never earlier.
         """
         ...
 
     def cancel(self, due_ms: int, kind: str, reference: bytes) -> None:
-        """Take back what `schedule` was told with the same arguments. Unknown entries are allowed."""
+        """Take back what `schedule` was told with the same arguments.
+
+        Unknown entries are allowed.
+        """
         ...

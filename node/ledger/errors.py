@@ -1,8 +1,8 @@
 """The exceptions of the ledger.
 
-    LedgerError
-    ├── TxError            an operation is refused; its transaction leaves a receipt with the code and nothing else
-    └── RegistryError      the modules of this build contradict each other; found at start, never during execution
+LedgerError
+├── TxError            an operation is refused; its transaction leaves its code and no more
+└── RegistryError      the modules of this build contradict each other; found at start
 """
 
 from __future__ import annotations

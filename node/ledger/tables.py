@@ -1,11 +1,13 @@
 """Typed tables over the key space of a module.
 
-A table is one key prefix. Its declaration names the parts of the key and the structure of the value, so the declarations
-of a module are the documentation of its state:
+A table is one key prefix. Its declaration names the parts of the key and the structure of the
+value, so the declarations of a module are the documentation of its state:
 
-    GRANTS = Table(b"g", "grants", key=("pid", "grant_id"), value=Grant, meaning="what the patient pid has allowed or denied")
+    GRANTS = Table(b"g", "grants", key=("pid", "grant_id"), value=Grant, meaning="what the patient
+    pid has allowed or denied")
 
-Key parts are byte strings of fixed length, integers (8 bytes, big-endian, so that they sort) or tokens (UTF-8, ended by 0x00).
+Key parts are byte strings of fixed length, integers (8 bytes, big-endian, so that they sort) or
+tokens (UTF-8, ended by 0x00).
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ class ReadableState(Protocol):
         """The value, or None."""
         ...
 
-    def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+    def scan(
+        self, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
         """Pairs with start <= key < stop in key order. Writes while iterating are not allowed."""
         ...
 
@@ -51,7 +55,9 @@ class Table(Generic[ValueT]):
 
     __slots__ = ("key_parts", "meaning", "name", "prefix", "value")
 
-    def __init__(self, prefix: bytes, name: str, *, key: tuple[str, ...], value: type[ValueT], meaning: str) -> None:
+    def __init__(
+        self, prefix: bytes, name: str, *, key: tuple[str, ...], value: type[ValueT], meaning: str
+    ) -> None:
         require(len(prefix) == 1, f"the prefix of table {name} has one byte")
         self.prefix = prefix
         self.name = name
@@ -60,8 +66,12 @@ class Table(Generic[ValueT]):
         self.meaning = meaning
 
     def key(self, *parts: KeyPart) -> bytes:
-        """The key of a row, or the common start of the keys of many rows if trailing parts are left out."""
-        require(len(parts) <= len(self.key_parts), f"table {self.name} has keys of {self.key_parts}")
+        """The key of a row, or the common start of the keys of many rows if trailing parts are left
+        out.
+        """
+        require(
+            len(parts) <= len(self.key_parts), f"table {self.name} has keys of {self.key_parts}"
+        )
         return self.prefix + b"".join(_encode_part(part) for part in parts)
 
     def get(self, state: ReadableState, *parts: KeyPart) -> ValueT | None:
@@ -75,20 +85,25 @@ class Table(Generic[ValueT]):
 
     def put(self, state: WritableState, row: ValueT, *parts: KeyPart) -> None:
         """Set the row."""
-        require(len(parts) == len(self.key_parts), f"table {self.name} has keys of {self.key_parts}")
+        require(
+            len(parts) == len(self.key_parts), f"table {self.name} has keys of {self.key_parts}"
+        )
         data = encode(row)
         require(len(data) <= VALUE_BYTES_MAX, f"a row of table {self.name} has {len(data)} bytes")
         state.put(self.key(*parts), data)
 
     def delete(self, state: WritableState, *parts: KeyPart) -> None:
         """Remove the row."""
-        require(len(parts) == len(self.key_parts), f"table {self.name} has keys of {self.key_parts}")
+        require(
+            len(parts) == len(self.key_parts), f"table {self.name} has keys of {self.key_parts}"
+        )
         state.delete(self.key(*parts))
 
     def rows(
         self, state: ReadableState, *parts: KeyPart, after: bytes = b"", reverse: bool = False
     ) -> Iterator[tuple[bytes, ValueT]]:
-        """Rows whose key begins with `parts`, in key order, as (key without the table's prefix and `parts`, row).
+        """Rows whose key begins with `parts`, in key order, as (key without the table's prefix and
+        `parts`, row).
 
         `after` skips the rows up to and including that remainder: the cursor of a paged query.
         """

@@ -1,7 +1,8 @@
 """The plug-in contract: what a module tells the registry (docs/adding-a-transaction-type.md).
 
-A module is one folder under node/ledger/types with an object `MODULE`. It declares its transaction types, tables, events, queries,
-parameters and due work; the executor does the rest. Adding a type touches its module's folder and nothing else.
+A module is one folder under node/ledger/types with an object `MODULE`. It declares its transaction
+types, tables, events, queries, parameters and due work; the executor does the rest. Adding a type
+touches its module's folder and nothing else.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -23,7 +24,10 @@ ParamsT = TypeVar("ParamsT", bound=msgspec.Struct)
 
 
 class Traffic(Enum):
-    """Fairness class in the mempool: bulk traffic cannot starve clinical traffic, governance passes before both."""
+    """Fairness class in the mempool.
+
+    Bulk traffic cannot starve clinical traffic, governance passes before both.
+    """
 
     GOVERNANCE = "governance"
     CLINICAL = "clinical"
@@ -34,10 +38,12 @@ class Traffic(Enum):
 class TxType(Generic[BodyT]):
     """One transaction type.
 
-    `apply` checks every precondition first (raising TxError) and writes last. It may assume that the body has the declared shape, the module is
-    active and not paused, and every signature is right; it must check roles itself, through access.py.
+    `apply` checks every precondition first (raising TxError) and writes last. It may assume that
+    the body has the declared shape, the module is active and not paused, and every signature is
+    right; it must check roles itself, through access.py.
 
-    `unstoppable` types still pass while their organisation is suspended or their module paused: revoking consent, withdrawing, rotating keys.
+    `unstoppable` types still pass while their organisation is suspended or their module paused:
+    revoking consent, withdrawing, rotating keys.
     """
 
     name: str
@@ -51,10 +57,12 @@ class TxType(Generic[BodyT]):
 
 @dataclass(frozen=True, slots=True)
 class Query(Generic[ParamsT]):
-    """A named read of the ledger. `run` returns a msgspec structure (or a list of them) that is shown as JSON.
+    """A named read of the ledger. `run` returns a msgspec structure (or a list of them) that is
+    shown as JSON.
 
-    `params` has keyword fields (not array_like) decoded from the URL's query string: bytes are hexadecimal there.
-    Lists are paged: `params` then has `limit` and `cursor`, and the result carries the next cursor.
+    `params` has keyword fields (not array_like) decoded from the URL's query string: bytes are
+    hexadecimal there. Lists are paged: `params` then has `limit` and `cursor`, and the result
+    carries the next cursor.
     """
 
     name: str
@@ -88,13 +96,17 @@ DueHandler = Callable[[bytes, Context], None]
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """Everything that the ledger knows about one use case. `name` is its folder and its state namespace."""
+    """Everything that the ledger knows about one use case.
+
+    `name` is its folder and its state namespace.
+    """
 
     name: str
-    types: tuple[TxType[Wire], ...]
-    tables: tuple[Table[Wire], ...]
+    # Any stands for 'each of them some structure of its own', which Python's generics cannot say.
+    types: tuple[TxType[Any], ...]
+    tables: tuple[Table[Any], ...]
     events: tuple[EventType, ...] = ()
-    queries: tuple[Query[msgspec.Struct], ...] = ()
+    queries: tuple[Query[Any], ...] = ()
     params: tuple[Param, ...] = ()
     due: Mapping[str, DueHandler] = field(default_factory=dict)
     genesis: Callable[[Genesis, Context], None] | None = None

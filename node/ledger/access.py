@@ -1,0 +1,116 @@
+"""Who may do this? The checks that transaction types make on their signers.
+
+A check is about actors, never about keys: a person with two keys is one person. Every function that
+demands something raises TxError when it is not so. An organisation's root key counts as an
+ORG_ADMIN of its organisation, and as nothing else.
+"""
+
+from __future__ import annotations
+
+from node.ledger.codes import Code
+from node.ledger.context import Context, Signer, View
+from node.ledger.errors import TxError, refuse_unless
+from node.ledger.identities import Org, org_of, role_holds
+from node.ledger.roles import Role
+
+
+def has_role(view: View, actor: bytes, role: str, org: bytes | None = None) -> bool:
+    """Whether the actor holds the role now: a credential that is not revoked and in time, at `org`
+    if given.
+
+    Says nothing about the organisation: a suspended one keeps its credentials.
+    """
+    return _standing(view, actor, role, org) is None
+
+
+def signer_with_role(ctx: Context, role: str, org: bytes | None = None) -> Signer:
+    """The first signer who holds the role (at `org` if given).
+
+    E_ROLE; E_EXPIRED if all that is missing is time.
+    """
+    problem = Code.ROLE
+    for signer in ctx.signers:
+        refusal = _refusal(ctx, signer, role, org)
+        if refusal is None:
+            return signer
+        if refusal is Code.EXPIRED:
+            problem = refusal
+    raise TxError(problem, f"no signer holds the role {role} here and now")
+
+
+def signers_with_role(
+    ctx: Context, role: str, count: int, org: bytes | None = None
+) -> tuple[Signer, ...]:
+    """The first `count` signers who hold the role and are different actors. E_ROLE or E_EXPIRED if
+    there are fewer.
+
+    Two keys of one actor count once; so do two root keys of one organisation.
+    """
+    found: dict[tuple[bytes, bytes], Signer] = {}
+    problem = Code.ROLE
+    for signer in ctx.signers:
+        refusal = _refusal(ctx, signer, role, org)
+        if refusal is None:
+            found.setdefault(_person(signer), signer)
+            if len(found) == count:
+                return tuple(found.values())
+        elif refusal is Code.EXPIRED:
+            problem = refusal
+    raise TxError(problem, f"{count} different people with the role {role} must sign")
+
+
+def signer_of_actor(ctx: Context, actor: bytes) -> Signer:
+    """The signer who is this actor. E_ROLE if they did not sign."""
+    if actor != b"":
+        for signer in ctx.signers:
+            if signer.actor == actor:
+                return signer
+    raise TxError(Code.ROLE, "the actor concerned did not sign")
+
+
+def signer_of_org(ctx: Context, org: bytes) -> Signer:
+    """The first signer who belongs to the organisation, as an actor of it or with its root key.
+
+    E_ORG if none does.
+    """
+    for signer in ctx.signers:
+        if signer.org == org:
+            return signer
+    raise TxError(Code.ORG, "nobody of the organisation concerned signed")
+
+
+def require_org_active(view: View, org: bytes) -> Org:
+    """The organisation, if it is a member and not suspended. E_NOTFOUND, E_ORG."""
+    row = org_of(view, org)
+    if row is None:
+        raise TxError(Code.NOT_FOUND, "no such organisation")
+    refuse_unless(not row.suspended(view.height), Code.ORG, "the organisation is suspended")
+    return row
+
+
+def org_exists(view: View, org: bytes) -> bool:
+    """Whether the organisation was ever admitted."""
+    return org_of(view, org) is not None
+
+
+def _person(signer: Signer) -> tuple[bytes, bytes]:
+    return (signer.actor, b"") if signer.actor != b"" else (b"", signer.org)
+
+
+def _refusal(ctx: Context, signer: Signer, role: str, org: bytes | None) -> Code | None:
+    if signer.actor == b"":
+        is_admin = role == Role.ORG_ADMIN and (org is None or signer.org == org)
+        return None if is_admin else Code.ROLE
+    return _standing(ctx, signer.actor, role, org)
+
+
+def _standing(view: View, actor: bytes, role: str, org: bytes | None) -> Code | None:
+    problem = Code.ROLE
+    now_ms = view.time_ms
+    for hold in role_holds(view, actor, role):
+        if org is not None and hold.scope != org:
+            continue
+        if hold.not_before_ms <= now_ms < hold.not_after_ms:
+            return None
+        problem = Code.EXPIRED
+    return problem

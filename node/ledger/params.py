@@ -1,0 +1,62 @@
+"""The parameters of the chain: integers within bounds, changed by governance only, from a height
+on.
+
+Every parameter of every module is a row of the governance namespace from genesis on, with its
+bounds, so that reading or changing one depends on the state alone and never on the software that
+reads it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from medquorum.codec import U53, Height, Wire
+from medquorum.invariants import require
+from node.ledger.context import View
+from node.ledger.membership import NAMESPACE
+from node.ledger.tables import Table
+from node.ledger.txtype import Param
+
+TX_WINDOW: Final = "tx.window_heights"
+
+CORE_PARAMS: Final = (
+    Param(
+        TX_WINDOW,
+        default=1_000,
+        minimum=10,
+        maximum=100_000,
+        summary="how far ahead valid_until may lie, and how long ids are remembered, in heights",
+    ),
+)
+
+
+class ParamRow(Wire):
+    """A parameter. `value` holds from `from_height` on, `before` held until then."""
+
+    value: U53
+    before: U53
+    from_height: Height
+    minimum: U53
+    maximum: U53
+
+
+PARAMS = Table(
+    b"p", "params", key=("name",), value=ParamRow, meaning="parameters with their bounds"
+)
+
+
+def param(view: View, name: str) -> int:
+    """The parameter's value at the view's height.
+
+    The name must be declared by a module of this chain.
+    """
+    row = PARAMS.get(view.read(NAMESPACE), name)
+    if row is None:
+        require(False, f"no module of this chain has a parameter {name}")
+        return 0
+    return row.value if view.height >= row.from_height else row.before
+
+
+def initial_row(declared: Param, value: int) -> ParamRow:
+    """The row of a parameter that nobody changed yet."""
+    return ParamRow(value, value, 0, declared.minimum, declared.maximum)
