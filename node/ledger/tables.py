@@ -3,8 +3,9 @@
 A table is one key prefix. Its declaration names the parts of the key and the structure of the
 value, so the declarations of a module are the documentation of its state:
 
-    GRANTS = Table(b"g", "grants", key=("pid", "grant_id"), value=Grant, meaning="what the patient
-    pid has allowed or denied")
+    GRANTS = Table(
+        b"g", "grants", key=("pid", "grant_id"), value=Grant, meaning="what pid has allowed"
+    )
 
 Key parts are byte strings of fixed length, integers (8 bytes, big-endian, so that they sort) or
 tokens (UTF-8, ended by 0x00).

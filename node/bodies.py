@@ -1,0 +1,156 @@
+"""Where the transactions of a proposal come from: the mempool, or the peers that vouch for the
+proposal.
+
+A proposal names transactions by id. What is missing is asked of its holders one after another; an
+answer counts only if it hashes to an id that was asked for and its signatures hold, so a peer
+cannot fill our memory with what nobody wanted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+
+from medquorum.codec import decode
+from medquorum.errors import DecodeError
+from medquorum.transaction import Transaction
+from node.limits import FETCH_ATTEMPT_MS, FETCH_TXS_MAX, FETCHED_TXS_KEPT
+from node.mempool import Mempool
+from node.network import Network
+from node.threads import Worker
+from node.verifier import signatures_hold
+from node.wire import TXS_BYTES_MAX, FrameKind, GetTxs, TxBatch
+
+
+@dataclass(slots=True)
+class _Want:
+    """A transaction that somebody waits for, and how many do."""
+
+    future: asyncio.Future[Transaction]
+    waiters: int = 0
+
+
+class Bodies:
+    """Lives on the event loop."""
+
+    def __init__(
+        self,
+        pool: Mempool,
+        network: Network,
+        verifiers: Worker,
+        stored: Callable[[bytes], bytes | None],
+    ) -> None:
+        self._pool = pool
+        self._network = network
+        self._verifiers = verifiers
+        self._stored = stored
+        self._fetched: OrderedDict[bytes, Transaction] = OrderedDict()
+        self._wanted: dict[bytes, _Want] = {}
+
+    def find(self, tx_id: bytes) -> Transaction | None:
+        """The transaction if it is here, with its signatures checked."""
+        return self._pool.get(tx_id) or self._fetched.get(tx_id)
+
+    def arrived(self, transaction: Transaction) -> None:
+        """The mempool took a transaction: somebody may wait for it."""
+        want = self._wanted.get(transaction.id)
+        if want is not None and not want.future.done():
+            want.future.set_result(transaction)
+
+    def forget(self, tx_ids: Sequence[bytes]) -> None:
+        """They are committed."""
+        for tx_id in tx_ids:
+            self._fetched.pop(tx_id, None)
+
+    async def gather(self, tx_ids: Sequence[bytes], holders: Sequence[bytes]) -> list[Transaction]:
+        """All transactions in order. Waits until the last has arrived: the caller cancels it when
+        nobody needs it any more.
+
+        `holders` are node keys, asked in turn; everyone connected is asked after them.
+        """
+        found = {
+            tx_id: transaction for tx_id in tx_ids if (transaction := self.find(tx_id)) is not None
+        }
+        missing = [tx_id for tx_id in tx_ids if tx_id not in found]
+        if missing:
+            found.update(await self._fetch(missing, holders))
+        return [found[tx_id] for tx_id in tx_ids]
+
+    async def _fetch(
+        self, missing: Sequence[bytes], holders: Sequence[bytes]
+    ) -> dict[bytes, Transaction]:
+        wanted = {tx_id: self._want(tx_id) for tx_id in missing}
+        try:
+            for turn in cycle(range(len(holders) + 1)):
+                absent = [tx_id for tx_id, want in wanted.items() if not want.future.done()]
+                if not absent:
+                    break
+                peers = [holders[turn]] if turn < len(holders) else list(self._network.connected())
+                self._ask(peers, absent)
+                await asyncio.wait(
+                    [wanted[tx_id].future for tx_id in absent], timeout=FETCH_ATTEMPT_MS / 1000
+                )
+            return {tx_id: want.future.result() for tx_id, want in wanted.items()}
+        finally:
+            for tx_id in wanted:
+                self._unwant(tx_id)
+
+    def _ask(self, peers: Sequence[bytes], tx_ids: Sequence[bytes]) -> None:
+        for peer in peers:
+            for start in range(0, len(tx_ids), FETCH_TXS_MAX):
+                ids = tuple(tx_ids[start : start + FETCH_TXS_MAX])
+                self._network.send(peer, FrameKind.GET_TXS, GetTxs(ids))
+
+    def _want(self, tx_id: bytes) -> _Want:
+        want = self._wanted.get(tx_id)
+        if want is None:
+            want = self._wanted[tx_id] = _Want(asyncio.get_running_loop().create_future())
+        want.waiters += 1
+        return want
+
+    def _unwant(self, tx_id: bytes) -> None:
+        want = self._wanted[tx_id]
+        want.waiters -= 1
+        if want.waiters == 0:
+            want.future.cancel()
+            del self._wanted[tx_id]
+
+    async def on_get_txs(self, peer: bytes, payload: bytes) -> None:
+        """A peer asks for transactions: answer with those that are here, pending or committed."""
+        request = decode(GetTxs, payload, size_max=len(payload))
+        raws: list[bytes] = []
+        size = 0
+        for tx_id in request.ids:
+            transaction = self.find(tx_id)
+            raw = self._stored(tx_id) if transaction is None else transaction.raw
+            if raw is None or size + len(raw) > TXS_BYTES_MAX // 2:
+                continue
+            raws.append(raw)
+            size += len(raw)
+        if raws:
+            self._network.send(peer, FrameKind.TXS, TxBatch(tuple(raws)))
+
+    async def on_txs(self, peer: bytes, payload: bytes) -> None:
+        """Transactions that we asked for, from the peer's word only: check them."""
+        batch = decode(TxBatch, payload, size_max=len(payload))
+        candidates: list[Transaction] = []
+        for raw in batch.transactions:
+            try:
+                transaction = Transaction.decode(raw)
+            except DecodeError:
+                self._network.punish(peer, "bad_fetched_transaction")
+                return
+            if transaction.id in self._wanted and self.find(transaction.id) is None:
+                candidates.append(transaction)
+        holding = await signatures_hold(self._verifiers, candidates)
+        for transaction, holds in zip(candidates, holding, strict=True):
+            if not holds:
+                self._network.punish(peer, "bad_fetched_signature")
+                continue
+            self._fetched[transaction.id] = transaction
+            while len(self._fetched) > FETCHED_TXS_KEPT:
+                self._fetched.popitem(last=False)
+            self.arrived(transaction)

@@ -1,0 +1,179 @@
+"""The committed chain, and the one way to extend it: execute a block, then commit it with its
+certificate.
+
+Blocks, receipts, index, validators and state of a height go down in one atomic, synced batch, so a
+crash leaves a height whole or absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from medquorum import merkle
+from medquorum.block import Header, Result, ValidatorSet
+from medquorum.certificate import CommitCertificate
+from medquorum.codec import encode
+from medquorum.genesis import Genesis
+from medquorum.invariants import InvariantBroken, require
+from medquorum.transaction import Transaction
+from node.errors import DivergenceError, IdentityError
+from node.ledger.executor import Execution, Executor
+from node.ledger.genesis import genesis_changes
+from node.ledger.overlay import StateView
+from node.ledger.registry import Registry
+from storage.chain import ChainStore, CommittedBlock
+from storage.kv import KV, Batch
+from storage.state import StateStore, StateUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """The last committed height, and what the next header must name."""
+
+    height: int
+    block_hash: bytes
+    result_hash: bytes
+    time_ms: int
+    round: int
+    validators: ValidatorSet
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutedBlock:
+    """A block executed on top of the tip, not committed.
+
+    Several may exist for one height; one can be committed.
+    """
+
+    header: Header
+    transactions: tuple[Transaction, ...]
+    execution: Execution
+    update: StateUpdate
+    result: Result
+
+
+class Chain:
+    """`execute` may run on one thread and `commit` on another, but never two of either at once;
+    readers may be anywhere.
+    """
+
+    def __init__(self, kv: KV, genesis: Genesis, registry: Registry, *, keep_versions: int) -> None:
+        self.genesis = genesis
+        self.chain_id = genesis.chain_id()
+        self.registry = registry
+        self.blocks = ChainStore(kv)
+        self.state = StateStore(kv, keep_versions=keep_versions)
+        self._kv = kv
+        self._executor = Executor(registry)
+        self._committed: list[Callable[[CommittedBlock], None]] = []
+        self._open()
+        self.tip = self._load_tip()
+
+    def view(self) -> StateView:
+        """The committed state as of now, for queries and admission."""
+        return StateView(self.state, height=self.tip.height, time_ms=self.tip.time_ms)
+
+    def on_commit(self, call: Callable[[CommittedBlock], None]) -> None:
+        """Have `call` run after every commit, on the event loop, before the next height starts.
+
+        It must not block.
+        """
+        self._committed.append(call)
+
+    def seen(self, tx_id: bytes) -> bool:
+        """Whether the transaction is committed already.
+
+        The index answers for every height, so no window can be outlived.
+        """
+        return self.blocks.locate(tx_id) is not None
+
+    def execute(self, header: Header, transactions: Sequence[Transaction]) -> ExecutedBlock:
+        """Execute a valid block on top of the tip. Changes nothing."""
+        require(
+            header.height == self.tip.height + 1,
+            f"executing height {header.height} on {self.tip.height}",
+        )
+        execution = self._executor.execute(self.state, header, transactions, self.tip.validators)
+        update = self.state.prepare(header.height, execution.changes)
+        result = Result(
+            update.root,
+            execution.receipts_root,
+            execution.events_root,
+            execution.next_validators.hash(),
+        )
+        return ExecutedBlock(header, tuple(transactions), execution, update, result)
+
+    def write(self, block: ExecutedBlock, certificate: CommitCertificate) -> CommittedBlock:
+        """Make the block durable.
+
+        Blocks on the disk: runs on the writer thread; `advance` follows on the event loop.
+        """
+        require(
+            block.header.height == self.tip.height + 1,
+            f"committing {block.header.height} on {self.tip.height}",
+        )
+        if certificate.result_hash != block.result.hash():
+            raise DivergenceError(
+                block.header.height, "the certified result is not the one computed here"
+            )
+        committed = CommittedBlock(
+            header=block.header,
+            result=block.result,
+            certificate=certificate,
+            transactions=tuple(tx.raw for tx in block.transactions),
+            tx_ids=tuple(tx.id for tx in block.transactions),
+            outcomes=block.execution.outcomes,
+            events=block.execution.events,
+            next_validators=block.execution.next_validators,
+        )
+        batch = Batch()
+        self.blocks.stage(batch, committed)
+        block.update.stage(batch)
+        self._kv.write(batch, sync=True)
+        self.state.committed(block.update)
+        return committed
+
+    def advance(self, committed: CommittedBlock) -> None:
+        """Move the tip to a block that `write` has made durable, and tell everyone who asked."""
+        header = committed.header
+        self.tip = Tip(
+            header.height,
+            committed.certificate.block_hash,
+            committed.certificate.result_hash,
+            header.time_ms,
+            committed.certificate.round,
+            committed.next_validators,
+        )
+        for call in self._committed:
+            call(committed)
+
+    def _open(self) -> None:
+        stored = self.blocks.genesis()
+        if stored is None:
+            update = self.state.prepare(0, genesis_changes(self.genesis, self.registry))
+            validators = self.genesis.validator_set()
+            result = Result(update.root, merkle.EMPTY_ROOT, merkle.EMPTY_ROOT, validators.hash())
+            batch = Batch()
+            self.blocks.stage_genesis(batch, encode(self.genesis), result, validators)
+            update.stage(batch)
+            self._kv.write(batch, sync=True)
+            self.state.committed(update)
+        elif stored != encode(self.genesis):
+            raise IdentityError("the data directory belongs to a chain with another genesis")
+
+    def _load_tip(self) -> Tip:
+        height = self.blocks.tip()
+        require(
+            self.state.height() == height, f"state at {self.state.height()}, blocks at {height}"
+        )
+        result = self.blocks.result(height)
+        if result is None:
+            raise InvariantBroken(f"height {height} has no result")
+        header, certificate = self.blocks.header(height), self.blocks.certificate(height)
+        validators = self.blocks.validators(height + 1)
+        if header is None or certificate is None:
+            return Tip(0, self.chain_id, result.hash(), self.genesis.time_ms, 0, validators)
+        return Tip(
+            height, header.hash(), result.hash(), header.time_ms, certificate.round, validators
+        )

@@ -1,0 +1,24 @@
+"""The asynchronous shell around the driver:
+
+drain events, step, make durable on the writer thread, obey.
+"""
+
+from __future__ import annotations
+
+from node.driver import Driver
+from node.inbox import Inbox
+from node.threads import Worker
+
+
+async def run_consensus(driver: Driver, inbox: Inbox, writer: Worker) -> None:
+    """Run until cancelled. All events that wait share one fsync.
+
+    A failure to write propagates and stops the node: after a failed fsync nobody knows what is on
+    the disk.
+    """
+    round_ = driver.start()
+    while True:
+        if round_.needs_disk:
+            await writer.run(driver.make_durable, round_)
+        driver.obey(round_)
+        round_ = driver.step(await inbox.drain())

@@ -1,0 +1,212 @@
+"""The driver: obeys an engine's effects in their order.
+
+Synchronous, so that production and simulator run the same lines:
+
+    step(events)         pure work: the engine steps, the effects are collected
+    make_durable(round)  blocks: one append and fsync for all records, then the sign-state guard;
+                         runs on the writer thread
+    obey(round)          everything else, through the ports
+
+Nothing of a round of events leaves the node before make_durable has returned (docs/spec/pbft.md,
+persistence rules).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from consensus.engine import (
+    Build,
+    CatchUp,
+    Decided,
+    Effects,
+    Engine,
+    Event,
+    Evidence,
+    Execute,
+    Halt,
+    PeerFault,
+    SetTimer,
+    Validate,
+)
+from consensus.messages import Message, encode_record, vote_position
+from medquorum.invariants import InvariantBroken
+from storage.signstate import SignedVote
+
+
+class Log(Protocol):
+    """The consensus log, as the driver needs it."""
+
+    def append(self, records: Sequence[bytes]) -> None:
+        """Returns when the records are durable."""
+        ...
+
+
+class Guard(Protocol):
+    """The sign-state guard, as the driver needs it."""
+
+    def save_all(self, votes: Sequence[SignedVote]) -> None:
+        """Returns when the positions are durable; raises DoubleSignRefusedError if one contradicts
+        an earlier vote.
+        """
+        ...
+
+
+class Ports(Protocol):
+    """What the world does for an engine.
+
+    Every call returns at once; answers come back as events.
+    """
+
+    def send(self, to: bytes | None, message: Message) -> None:
+        """Send to one validator, or to all others."""
+        ...
+
+    def set_timer(self, timer: SetTimer) -> None:
+        """Replace the timer of the same name."""
+        ...
+
+    def build(self, request: Build) -> None:
+        """Make a block; answer BlockBuilt."""
+        ...
+
+    def validate(self, request: Validate) -> None:
+        """Fetch and check a block; answer Validated."""
+        ...
+
+    def execute(self, request: Execute) -> None:
+        """Execute a block; answer Executed."""
+        ...
+
+    def catch_up(self, request: CatchUp) -> None:
+        """Fetch certified blocks; report with HeightStarted."""
+        ...
+
+    def commit(self, decided: Decided) -> None:
+        """Make a decision durable; answer HeightStarted."""
+        ...
+
+    def evidence(self, evidence: Evidence) -> None:
+        """Keep and show proof of misbehaviour."""
+        ...
+
+    def fault(self, fault: PeerFault) -> None:
+        """Count it and drop the peer."""
+        ...
+
+    def dropped(self, reason: str) -> None:
+        """Count ignored input."""
+        ...
+
+    def halt(self, halt: Halt) -> None:
+        """Stop voting and say why."""
+        ...
+
+
+@dataclass(slots=True)
+class Round:
+    """The effects of a handful of events, between step and obey."""
+
+    effects: list[Effects] = field(default_factory=list)
+    records: list[bytes] = field(default_factory=list)
+    votes: list[SignedVote] = field(default_factory=list)
+
+    @property
+    def needs_disk(self) -> bool:
+        """Whether make_durable has anything to do."""
+        return len(self.records) > 0 or len(self.votes) > 0
+
+
+class Driver:
+    """Drives one engine. `guard` is None for an observer, which signs nothing."""
+
+    def __init__(self, engine: Engine, log: Log, guard: Guard | None, ports: Ports) -> None:
+        self._engine = engine
+        self._log = log
+        self._guard = guard
+        self._ports = ports
+        self._guarded: set[SignedVote] = set()
+
+    @property
+    def engine(self) -> Engine:
+        """For status and for reading only."""
+        return self._engine
+
+    def start(self) -> Round:
+        """The effects of recovery."""
+        return self._collect([self._engine.start()])
+
+    def step(self, events: Iterable[Event]) -> Round:
+        """Step the engine through `events`. After a halt the remaining events are not looked at."""
+        effects: list[Effects] = []
+        for event in events:
+            effects.append(self._engine.step(event))
+            if effects[-1].halt is not None:
+                break
+        return self._collect(effects)
+
+    def make_durable(self, round_: Round) -> None:
+        """Append the log records and save the vote positions.
+
+        Blocks on the disk; a failure must stop the node.
+        """
+        if round_.records:
+            self._log.append(round_.records)
+        if round_.votes:
+            if self._guard is None:
+                raise InvariantBroken("an observer's engine asked to send a vote")
+            self._guard.save_all(round_.votes)
+
+    def obey(self, round_: Round) -> None:
+        """Carry out the rest of the effects, each step's in the order of the fields of Effects."""
+        for effects in round_.effects:
+            self._obey_one(effects)
+
+    def _collect(self, effects: list[Effects]) -> Round:
+        round_ = Round(effects=effects)
+        for step in effects:
+            round_.records.extend(encode_record(record) for record in step.persist)
+            for send in step.send:
+                self._note_vote(send.message, round_.votes)
+        return round_
+
+    def _note_vote(self, message: Message, votes: list[SignedVote]) -> None:
+        """Every own vote passes the guard once; a re-sent one, with the same bytes, need not pass
+        it again.
+        """
+        position = vote_position(message)
+        if position is None:
+            return
+        vote = SignedVote(*position)
+        if vote not in self._guarded:
+            self._guarded = {v for v in self._guarded if v.height >= vote.height - 1}
+            self._guarded.add(vote)
+            votes.append(vote)
+
+    def _obey_one(self, effects: Effects) -> None:
+        for send in effects.send:
+            self._ports.send(send.to, send.message)
+        for timer in effects.timers:
+            self._ports.set_timer(timer)
+        for request in effects.requests:
+            match request:
+                case Build():
+                    self._ports.build(request)
+                case Validate():
+                    self._ports.validate(request)
+                case Execute():
+                    self._ports.execute(request)
+                case CatchUp():
+                    self._ports.catch_up(request)
+        if effects.decided is not None:
+            self._ports.commit(effects.decided)
+        for evidence in effects.evidence:
+            self._ports.evidence(evidence)
+        for fault in effects.faults:
+            self._ports.fault(fault)
+        for reason in effects.dropped:
+            self._ports.dropped(reason)
+        if effects.halt is not None:
+            self._ports.halt(effects.halt)

@@ -1,0 +1,50 @@
+"""The exceptions of the daemon.
+
+NodeError
+├── RefusedError     a request or transaction is refused; `code` names it in the catalogue
+├── ConfigError      the configuration cannot be used
+├── IdentityError    keys, genesis and data directory do not belong together
+└── DivergenceError  our result of a certified block is not the certified one: we must stop
+"""
+
+from __future__ import annotations
+
+
+class NodeError(Exception):
+    """Base of the daemon's exceptions. Never raised itself."""
+
+
+class RefusedError(NodeError):
+    """A request or transaction is refused.
+
+    `code` is a stable name of the catalogue; `detail` is for a person.
+    """
+
+    def __init__(
+        self, code: str, detail: str, *, retry_after_ms: int = 0, tx_id: bytes = b""
+    ) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+        self.retry_after_ms = retry_after_ms
+        self.tx_id = tx_id
+
+
+class ConfigError(NodeError):
+    """The configuration cannot be used."""
+
+
+class IdentityError(NodeError):
+    """Keys, genesis and data directory do not belong together."""
+
+
+class DivergenceError(NodeError):
+    """Our own result of a certified block differs from the certified one.
+
+    `module` names the first namespace that differs, if known.
+    """
+
+    def __init__(self, height: int, detail: str) -> None:
+        super().__init__(f"height {height}: {detail}")
+        self.height = height
+        self.detail = detail

@@ -1,0 +1,74 @@
+"""The named limits of the daemon: every queue, cache, message and wait that could grow has its
+bound here.
+
+Limits of the ledger, the transport and the storage stand in the limits modules of their own
+packages.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Mempool.
+MEMPOOL_TXS_MAX: Final = 50_000
+MEMPOOL_BYTES_MAX: Final = 64 * 1024 * 1024
+MEMPOOL_ORG_SHARE: Final = 0.5
+"""No organisation holds more than this share of the pool, so one that floods cannot shut the others
+out.
+"""
+EXPIRED_IDS_MAX: Final = 100_000
+"""Ids of expired transactions that are remembered to answer 'expired' instead of 'unknown'."""
+
+# Intake.
+INTAKE_TXS_MAX: Final = 20_000
+"""Transactions that wait for their signatures to be checked.
+
+Beyond it, submitters are told to come back.
+"""
+INTAKE_CHUNK_TXS: Final = 256
+"""Transactions handed to a verifier thread at once:
+
+large enough to amortise the hand-over, small enough to share cores.
+"""
+QUOTA_TXS_PER_SECOND: Final = 5_000
+QUOTA_BURST_TXS: Final = 10_000
+
+# Gossip.
+GOSSIP_BATCH_TXS: Final = 500
+GOSSIP_BATCH_BYTES: Final = 512 * 1024
+GOSSIP_RESEND_TXS: Final = 5_000
+"""Own pending transactions that are offered again to a peer that (re)connects."""
+FETCH_TXS_MAX: Final = 4_000
+"""Missing transactions asked for in one message; also the most that one answer may hold."""
+FETCHED_TXS_KEPT: Final = 20_000
+"""Fetched transactions that the mempool may have no room for, but the next block names."""
+FETCH_ATTEMPT_MS: Final = 400
+"""How long one holder has to answer before the next one is asked as well."""
+
+# Consensus loop.
+INBOX_EVENTS_MAX: Final = 10_000
+"""Engine events that wait. Beyond it peers' messages are dropped; our own answers never are."""
+EXECUTIONS_KEPT: Final = 4
+BLOCK_TIME_AHEAD_MS: Final = 5_000
+"""How far a proposed block time may lie ahead of our own clock."""
+LOG_RECORDS_KEPT_BYTES: Final = 4 * 1024 * 1024
+"""The consensus log is compacted once it is larger than this."""
+
+# Sync.
+SYNC_BLOCKS_PER_REQUEST: Final = 32
+SYNC_BYTES_PER_RESPONSE: Final = 8 * 1024 * 1024
+SYNC_TIMEOUT_MS: Final = 5_000
+SYNC_HEIGHT_CLAIM_MAX: Final = 10**12
+"""A peer that claims a greater height is lying; no chain gets there."""
+
+# API.
+BATCH_TXS_MAX: Final = 1_000
+BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
+WAIT_SECONDS_MAX: Final = 60
+WAITERS_MAX: Final = 20_000
+PAGE_DEFAULT: Final = 30
+PAGE_MAX: Final = 100
+EVENT_STREAMS_MAX: Final = 200
+VAULT_BLOB_BYTES_MAX: Final = 64 * 1024 * 1024
+VAULT_RELEASE_RECORDS_MAX: Final = 100
+REQUEST_CLOCK_SKEW_MS: Final = 60_000

@@ -1,0 +1,251 @@
+"""The mempool: transactions that are admitted and not yet in a block.
+
+Bounded in number and bytes, and fair twice over. Between classes: governance first, then clinical
+and bulk traffic in a fixed proportion, so that an import of old records cannot starve a consent.
+Between organisations: within a class they take turns, and none may hold more than its share of the
+pool. Everything in it has correct signatures; a transaction enters once and leaves committed or
+expired.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from medquorum.invariants import require
+from medquorum.transaction import Transaction
+from node.ledger.txtype import Traffic
+from node.limits import EXPIRED_IDS_MAX, MEMPOOL_BYTES_MAX, MEMPOOL_ORG_SHARE, MEMPOOL_TXS_MAX
+
+TURNS: Final[tuple[tuple[Traffic, int], ...]] = (
+    (Traffic.GOVERNANCE, 8),
+    (Traffic.CLINICAL, 6),
+    (Traffic.BULK, 2),
+)
+"""How many transactions each class contributes per turn, in this order, while it has any."""
+
+
+class Refusal(Enum):
+    """Why the pool does not take a transaction. The values are codes of the error catalogue."""
+
+    FULL = "mempool_full"
+    ORG_SHARE = "rate_limited"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolTx:
+    """An admitted transaction.
+
+    `local`: it came from a client of this node, which therefore offers it to its peers.
+    """
+
+    tx: Transaction
+    org: bytes
+    traffic: Traffic
+    local: bool
+
+
+class Mempool:
+    """Not thread-safe: it lives on the event loop."""
+
+    def __init__(
+        self,
+        *,
+        txs_max: int = MEMPOOL_TXS_MAX,
+        bytes_max: int = MEMPOOL_BYTES_MAX,
+        org_share: float = MEMPOOL_ORG_SHARE,
+    ) -> None:
+        self._txs_max = txs_max
+        self._bytes_max = bytes_max
+        self._org_txs_max = max(1, int(txs_max * org_share))
+        self._entries: dict[bytes, PoolTx] = {}
+        self._bytes = 0
+        self._org_counts: dict[bytes, int] = {}
+        # Per class and organisation, ids in order of arrival. Removed ids stay until they reach the
+        # head.
+        self._lanes: dict[Traffic, OrderedDict[bytes, deque[bytes]]] = {
+            traffic: OrderedDict() for traffic in Traffic
+        }
+        self._expiries: list[tuple[int, bytes]] = []
+        self._expired: OrderedDict[bytes, int] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, tx_id: bytes) -> bool:
+        return tx_id in self._entries
+
+    @property
+    def size_bytes(self) -> int:
+        """The sum of the sizes of all transactions in the pool."""
+        return self._bytes
+
+    def get(self, tx_id: bytes) -> Transaction | None:
+        """The transaction, or None."""
+        entry = self._entries.get(tx_id)
+        return None if entry is None else entry.tx
+
+    def add(self, entry: PoolTx) -> Refusal | None:
+        """Take a transaction whose signatures are checked, or say why not.
+
+        Adding it twice changes nothing.
+        """
+        tx = entry.tx
+        if tx.id in self._entries:
+            return None
+        if len(self._entries) >= self._txs_max or self._bytes + len(tx.raw) > self._bytes_max:
+            return Refusal.FULL
+        held = self._org_counts.get(entry.org, 0)
+        if held >= self._org_txs_max:
+            return Refusal.ORG_SHARE
+        self._entries[tx.id] = entry
+        self._bytes += len(tx.raw)
+        self._org_counts[entry.org] = held + 1
+        self._lanes[entry.traffic].setdefault(entry.org, deque()).append(tx.id)
+        heapq.heappush(self._expiries, (tx.body.valid_until, tx.id))
+        if len(self._expiries) > 2 * self._txs_max:
+            self._expiries = [(e.tx.body.valid_until, tx_id) for tx_id, e in self._entries.items()]
+            heapq.heapify(self._expiries)
+        return None
+
+    def candidates(self, *, txs_max: int, bytes_max: int, operations_max: int) -> list[Transaction]:
+        """The next transactions for a block, in fair order, within the limits.
+
+        They stay in the pool until removed.
+        """
+        chosen: list[Transaction] = []
+        size = operations = 0
+        walks = {traffic: _Walk(self._lanes[traffic], self._entries) for traffic in Traffic}
+        while True:
+            progressed = False
+            for traffic, turns in TURNS:
+                for _ in range(turns):
+                    entry = walks[traffic].peek()
+                    if entry is None:
+                        break
+                    size += len(entry.tx.raw)
+                    operations += len(entry.tx.body.operations)
+                    if len(chosen) == txs_max or (
+                        len(chosen) > 0 and (size > bytes_max or operations > operations_max)
+                    ):
+                        return chosen
+                    walks[traffic].advance()
+                    chosen.append(entry.tx)
+                    progressed = True
+            if not progressed:
+                return chosen
+
+    def remove(self, tx_ids: Iterable[bytes]) -> None:
+        """Take out what was committed."""
+        for tx_id in tx_ids:
+            entry = self._entries.pop(tx_id, None)
+            if entry is None:
+                continue
+            self._bytes -= len(entry.tx.raw)
+            left = self._org_counts[entry.org] - 1
+            if left == 0:
+                del self._org_counts[entry.org]
+            else:
+                self._org_counts[entry.org] = left
+        for lanes in self._lanes.values():
+            _drop_heads(lanes, self._entries)
+
+    def expire(self, height: int) -> list[bytes]:
+        """Take out what can no longer be committed because `height` is, and return the ids."""
+        late: list[bytes] = []
+        while self._expiries and self._expiries[0][0] <= height:
+            valid_until, tx_id = heapq.heappop(self._expiries)
+            if tx_id in self._entries:
+                late.append(tx_id)
+                self._expired[tx_id] = valid_until
+        while len(self._expired) > EXPIRED_IDS_MAX:
+            self._expired.popitem(last=False)
+        self.remove(late)
+        return late
+
+    def has_expired(self, tx_id: bytes) -> bool:
+        """Whether this pool held the transaction until it expired.
+
+        Forgotten after EXPIRED_IDS_MAX others.
+        """
+        return tx_id in self._expired
+
+    def local(self, limit: int) -> list[bytes]:
+        """The raw bytes of up to `limit` transactions that came from this node's own clients,
+        oldest first.
+        """
+        found: list[bytes] = []
+        for entry in self._entries.values():
+            if len(found) == limit:
+                break
+            if entry.local:
+                found.append(entry.tx.raw)
+        return found
+
+    def counts(self) -> dict[str, int]:
+        """Transactions per class, for metrics."""
+        totals = dict.fromkeys((traffic.value for traffic in Traffic), 0)
+        for entry in self._entries.values():
+            totals[entry.traffic.value] += 1
+        return totals
+
+    def check_invariants(self) -> None:
+        """Raise InvariantBroken if the counters and the entries disagree."""
+        require(
+            self._bytes == sum(len(e.tx.raw) for e in self._entries.values()),
+            "the pool's bytes are miscounted",
+        )
+        require(
+            sum(self._org_counts.values()) == len(self._entries),
+            "the pool's organisations are miscounted",
+        )
+
+
+class _Walk:
+    """Reads one class's lanes without changing them:
+
+    one transaction of each organisation in turn.
+    """
+
+    def __init__(
+        self, lanes: OrderedDict[bytes, deque[bytes]], entries: dict[bytes, PoolTx]
+    ) -> None:
+        self._entries = entries
+        self._turns: deque[deque[bytes]] = deque(deque(lane) for lane in lanes.values())
+
+    def peek(self) -> PoolTx | None:
+        while self._turns:
+            lane = self._turns[0]
+            while lane:
+                entry = self._entries.get(lane[0])
+                if entry is not None:
+                    return entry
+                lane.popleft()
+            self._turns.popleft()
+        return None
+
+    def advance(self) -> None:
+        lane = self._turns.popleft()
+        lane.popleft()
+        self._turns.append(lane)
+
+
+def _drop_heads(lanes: OrderedDict[bytes, deque[bytes]], entries: dict[bytes, PoolTx]) -> None:
+    """Forget removed ids at the heads, and organisations that have nothing left; the first goes to
+    the back of the queue.
+
+    Moving it on each commit is what makes the turns between organisations continue from block to
+    block.
+    """
+    for org in list(lanes):
+        lane = lanes[org]
+        while lane and lane[0] not in entries:
+            lane.popleft()
+        if not lane:
+            del lanes[org]
+    if len(lanes) > 1:
+        lanes.move_to_end(next(iter(lanes)))

@@ -1,0 +1,251 @@
+"""Catch-up: a node that is behind fetches certified blocks from its peers and applies them.
+
+Nothing is believed: every block comes with a certificate of the validators that the chain so far
+names, its transactions are checked and executed, and the result must be the certified one. A peer
+whose blocks do not check out is dropped by name; one that does not answer is passed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from medquorum.block import Result
+from medquorum.certificate import verify_certificate
+from medquorum.codec import decode
+from medquorum.errors import DecodeError, VerificationError
+from medquorum.transaction import Transaction
+from node.blockwork import BlockWork
+from node.chain import Chain, ExecutedBlock
+from node.errors import DivergenceError
+from node.ledger.blockcheck import check_block
+from node.limits import (
+    SYNC_BLOCKS_PER_REQUEST,
+    SYNC_BYTES_PER_RESPONSE,
+    SYNC_HEIGHT_CLAIM_MAX,
+    SYNC_TIMEOUT_MS,
+)
+from node.network import Network
+from node.threads import Threads
+from node.verifier import signatures_hold
+from node.wire import Blocks, CertifiedBlock, FrameKind, GetBlocks, Tip
+
+TIP_INTERVAL_S = 1.0
+TIP_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStatus:
+    """How far behind a node is, by what its peers claim."""
+
+    height: int
+    target: int
+
+
+class BadBlockError(Exception):
+    """A peer's block does not check out; `reason` says how."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Sync:
+    """Lives on the event loop.
+
+    `halted` says whether the node has stopped voting for good: then it also stops here.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        work: BlockWork,
+        network: Network,
+        threads: Threads,
+        *,
+        halted: Callable[[], bool],
+    ) -> None:
+        self._chain = chain
+        self._work = work
+        self._network = network
+        self._threads = threads
+        self._halted = halted
+        self._claims: dict[bytes, int] = {}
+        self._wake = asyncio.Event()
+        self._answer: tuple[bytes, int, asyncio.Future[Blocks]] | None = None
+
+    def status(self) -> SyncStatus | None:
+        """Where we are and where the best claim is, or None when level with the peers."""
+        target = max(self._claims.values(), default=0)
+        height = self._chain.tip.height
+        return SyncStatus(height, target) if target > height + 1 else None
+
+    def claim(self, peer: bytes, height: int) -> None:
+        """A peer says, or an engine saw, that `height` is committed elsewhere."""
+        if 0 < height <= SYNC_HEIGHT_CLAIM_MAX:
+            self._claims[peer] = height
+            if height > self._chain.tip.height:
+                self._wake.set()
+
+    def lost(self, peer: bytes) -> None:
+        """The peer is gone, and its claim with it."""
+        self._claims.pop(peer, None)
+
+    async def announce(self) -> None:
+        """Tell the peers our height now and then, until cancelled.
+
+        A chain at rest is quiet but for this.
+        """
+        while True:
+            self._network.broadcast(FrameKind.TIP, Tip(TIP_VERSION, self._chain.tip.height))
+            await asyncio.sleep(TIP_INTERVAL_S)
+
+    async def run(self) -> None:
+        """Catch up whenever somebody is ahead, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            for peer in self._ahead():
+                if self._halted():
+                    return
+                await self._from_peer(peer)
+
+    def _ahead(self) -> list[bytes]:
+        """Connected peers that claim more than we have, the boldest last:
+
+        its claim is the likeliest lie.
+        """
+        height = self._chain.tip.height
+        connected = set(self._network.connected())
+        ahead = [
+            peer for peer, claimed in self._claims.items() if claimed > height and peer in connected
+        ]
+        return sorted(ahead, key=lambda peer: self._claims[peer])
+
+    async def _from_peer(self, peer: bytes) -> None:
+        """Fetch from one peer until level with its claim, or until it fails."""
+        while self._claims.get(peer, 0) > self._chain.tip.height and not self._halted():
+            before = self._chain.tip.height
+            answer = await self._request(peer, before + 1)
+            if answer is None:
+                self._claims.pop(peer, None)
+                return
+            for block in answer.blocks:
+                try:
+                    await self._apply(block)
+                except BadBlockError as error:
+                    self._network.punish(peer, f"bad_block_{error.reason}")
+                    self._claims.pop(peer, None)
+                    return
+            if self._chain.tip.height == before:
+                self._claims.pop(peer, None)
+                return
+
+    async def _request(self, peer: bytes, first: int) -> Blocks | None:
+        future: asyncio.Future[Blocks] = asyncio.get_running_loop().create_future()
+        self._answer = (peer, first, future)
+        try:
+            if not self._network.send(
+                peer, FrameKind.GET_BLOCKS, GetBlocks(first, SYNC_BLOCKS_PER_REQUEST)
+            ):
+                return None
+            return await asyncio.wait_for(future, SYNC_TIMEOUT_MS / 1000)
+        except TimeoutError:
+            return None
+        finally:
+            self._answer = None
+
+    async def _apply(self, block: CertifiedBlock) -> None:
+        async with self._work.lock:
+            tip = self._chain.tip
+            if block.header.height != tip.height + 1:
+                return
+            transactions = await self._check(block)
+            executed = await self._threads.ledger.run(
+                self._chain.execute, block.header, transactions
+            )
+            if executed.result != block.result:
+                raise DivergenceError(block.header.height, _difference(executed, block.result))
+            await self._work.apply(executed, block.certificate)
+
+    async def _check(self, block: CertifiedBlock) -> list[Transaction]:
+        tip = self._chain.tip
+        try:
+            verify_certificate(
+                engine=self._chain.genesis.engine,
+                header=block.header,
+                result=block.result,
+                certificate=block.certificate,
+                validators=tip.validators,
+            )
+            transactions = [Transaction.decode(raw) for raw in block.transactions]
+        except VerificationError as error:
+            raise BadBlockError(error.reason) from None
+        except DecodeError as error:
+            raise BadBlockError(error.code) from None
+        reason = check_block(
+            block.header,
+            self._work.parent(),
+            [tx.id for tx in transactions],
+            transactions,
+            chain_id=self._chain.chain_id,
+            view=self._chain.view(),
+            registry=self._chain.registry,
+            seen=self._chain.seen,
+        )
+        if reason is not None:
+            raise BadBlockError(reason)
+        if not all(await signatures_hold(self._threads.verifiers, transactions)):
+            raise BadBlockError("transaction_signature")
+        return transactions
+
+    async def on_tip(self, peer: bytes, payload: bytes) -> None:
+        """A peer announces its height.
+
+        One that is a single block ahead is about to tell us by itself.
+        """
+        height = decode(Tip, payload, size_max=len(payload)).height
+        self._claims[peer] = min(height, SYNC_HEIGHT_CLAIM_MAX)
+        if height > self._chain.tip.height + 1:
+            self._wake.set()
+
+    async def on_get_blocks(self, peer: bytes, payload: bytes) -> None:
+        """A peer asks for blocks: answer with what is here, within the size of an answer."""
+        request = decode(GetBlocks, payload, size_max=len(payload))
+        blocks = await self._threads.ledger.run(self._load, request.first, request.count)
+        self._network.send(peer, FrameKind.BLOCKS, Blocks(request.first, tuple(blocks)))
+
+    def _load(self, first: int, count: int) -> Sequence[CertifiedBlock]:
+        found: list[CertifiedBlock] = []
+        size = 0
+        for height in range(first, first + count):
+            stored = self._chain.blocks.block(height)
+            if (
+                stored is None
+                or (size := size + sum(map(len, stored.transactions))) > SYNC_BYTES_PER_RESPONSE
+            ):
+                break
+            found.append(
+                CertifiedBlock(
+                    stored.header, stored.result, stored.certificate, stored.transactions
+                )
+            )
+        return found
+
+    async def on_blocks(self, peer: bytes, payload: bytes) -> None:
+        """The answer to our request; anything else is ignored."""
+        blocks = decode(Blocks, payload, size_max=len(payload))
+        if self._answer is not None:
+            asked, first, future = self._answer
+            if (peer, blocks.first) == (asked, first) and not future.done():
+                future.set_result(blocks)
+
+
+def _difference(executed: ExecutedBlock, certified: Result) -> str:
+    """What an operator needs to find the module that differs: compare these with another node's."""
+    roots = ", ".join(f"{sub.namespace} {sub.root.hex()[:16]}" for sub in executed.update.sub_roots)
+    return (
+        f"the certified result is {certified.hash().hex()}, ours {executed.result.hash().hex()};"
+        f" our sub-roots: {roots}"
+    )

@@ -1,0 +1,123 @@
+"""What daemons say to each other besides votes:
+
+frame kinds, their limits, and the structures inside (docs/spec/network.md).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from medquorum.block import Header, Result, ValidatorSet
+from medquorum.certificate import CommitCertificate
+from medquorum.codec import U16, Hash, Height, Wire, decode
+from medquorum.transaction import TX_BYTES_MAX
+from node.limits import (
+    FETCH_TXS_MAX,
+    GOSSIP_BATCH_BYTES,
+    SYNC_BLOCKS_PER_REQUEST,
+    SYNC_BYTES_PER_RESPONSE,
+)
+from p2p.limits import KindLimit
+from p2p.transport import Lane
+
+CONSENSUS_BYTES_MAX: Final = 4 * 1024 * 1024
+BATCH_BYTES_MAX: Final = GOSSIP_BATCH_BYTES + TX_BYTES_MAX + 64 * 1024
+TXS_BYTES_MAX: Final = 16 * 1024 * 1024
+BLOCKS_BYTES_MAX: Final = SYNC_BYTES_PER_RESPONSE + TXS_BYTES_MAX
+
+
+class FrameKind(IntEnum):
+    """The kinds of frames. Numbers are never reused."""
+
+    CONSENSUS = 1
+    TX_BATCH = 2
+    GET_TXS = 3
+    TXS = 4
+    GET_BLOCKS = 5
+    BLOCKS = 6
+    TIP = 7
+
+
+KINDS: Final[dict[int, KindLimit]] = {
+    FrameKind.CONSENSUS: KindLimit("consensus", Lane.CONSENSUS, CONSENSUS_BYTES_MAX, 5_000, 20_000),
+    FrameKind.TX_BATCH: KindLimit("tx_batch", Lane.BULK, BATCH_BYTES_MAX, 500, 2_000),
+    FrameKind.GET_TXS: KindLimit("get_txs", Lane.BULK, 64 + FETCH_TXS_MAX * 34, 100, 400),
+    FrameKind.TXS: KindLimit("txs", Lane.BULK, TXS_BYTES_MAX, 200, 800),
+    FrameKind.GET_BLOCKS: KindLimit("get_blocks", Lane.BULK, 64, 50, 200),
+    FrameKind.BLOCKS: KindLimit("blocks", Lane.BULK, BLOCKS_BYTES_MAX, 50, 200),
+    FrameKind.TIP: KindLimit("tip", Lane.BULK, 64, 200, 1_000),
+}
+
+
+class TxBatch(Wire):
+    """Raw transactions, in gossip and as the answer to GetTxs."""
+
+    transactions: Annotated[tuple[bytes, ...], Meta(max_length=FETCH_TXS_MAX)]
+
+
+class GetTxs(Wire):
+    """Asks for transactions that a proposal names."""
+
+    ids: Annotated[tuple[Hash, ...], Meta(min_length=1, max_length=FETCH_TXS_MAX)]
+
+
+class GetBlocks(Wire):
+    """Asks for certified blocks from a height on. The answer may hold fewer."""
+
+    first: Height
+    count: Annotated[int, Meta(ge=1, le=SYNC_BLOCKS_PER_REQUEST)]
+
+
+class CertifiedBlock(Wire):
+    """One height with all that another node needs to check and apply it."""
+
+    header: Header
+    result: Result
+    certificate: CommitCertificate
+    transactions: tuple[bytes, ...]
+
+
+class Blocks(Wire):
+    """Consecutive certified blocks; empty if the node has none of those asked for."""
+
+    first: Height
+    blocks: Annotated[tuple[CertifiedBlock, ...], Meta(max_length=SYNC_BLOCKS_PER_REQUEST)]
+
+
+class Tip(Wire):
+    """The height a node has committed. A hint: whoever acts on it asks for certificates."""
+
+    version: U16
+    height: Height
+
+
+class BlockBody(Wire):
+    """The body of a proposal:
+
+    the ids of its transactions, in order. What the engine carries as opaque bytes.
+    """
+
+    tx_ids: tuple[Hash, ...]
+
+
+def decode_body(data: bytes) -> BlockBody:
+    """The ids in a proposal's body. Raises a DecodeError."""
+    return decode(BlockBody, data, size_max=CONSENSUS_BYTES_MAX)
+
+
+__all__ = [
+    "KINDS",
+    "BlockBody",
+    "Blocks",
+    "CertifiedBlock",
+    "FrameKind",
+    "GetBlocks",
+    "GetTxs",
+    "Tip",
+    "TxBatch",
+    "ValidatorSet",
+    "decode_body",
+]
