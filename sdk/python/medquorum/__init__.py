@@ -1,10 +1,13 @@
 """MedQuorum SDK: what a client and a validator must agree on byte for byte, and the client itself.
 
-Nothing is imported here, so that `import medquorum.codec` costs only the codec. The modules, bottom up:
+Nothing is imported here, so that `import medquorum.codec` costs only the codec. Bottom up:
 
     invariants   require() for our own promises
-    errors       the exceptions of this package, and the catalogue of codes that the network answers with
+    limits       the largest things that are read from files and from the network
+    errors       the exceptions of this package
+    catalogue    the codes that a node and a ledger answer with (errors.toml)
     codec        canonical MessagePack
+    encoding     bytes in JSON: hexadecimal and base64url
     hashing      hashes tagged by kind
     keys         Ed25519 through libsodium
     merkle       RFC 6962 lists
@@ -13,8 +16,13 @@ Nothing is imported here, so that `import medquorum.codec` costs only the codec.
     block        header, result, validators
     certificate  votes and commit certificates
     genesis      what a chain starts from; its hash is the chain id
+    history      which validators spoke for the chain at which height
     receipt      one file that proves one transaction, verified without a node
-    vault        commitments, encryption and key wrapping of records
+    kem          keys to which record keys are wrapped (HPKE, X25519 with ML-KEM-768)
+    resource     the canonical form of a record (RFC 8785)
+    vault        commitments, encryption and envelopes of records
+    keyfile      encrypted key files
+    builder      transactions from typed or published bodies, signed here or offline
     client       the asynchronous client; client_sync wraps it
 """
 

@@ -1,24 +1,45 @@
 """Headers, results and validator sets (docs/spec/block.md).
 
-A header fixes what is executed: the transactions, their order, the block time, and the result of the height before. A result says
-what came of it. The commit certificate of a height signs both (certificate.py). The round in which a block was decided is in neither, so a
-block proposed again in a later round keeps its hash.
+A header fixes what is executed: the transactions, their order, the block time, and the result of
+the height before. A result says what came of it. The commit certificate of a height signs both
+(certificate.py). The round in which a block was decided is in neither, so a block proposed again in
+a later round keeps its hash.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from msgspec import Meta
 
-from medquorum.codec import U16, U32, Bytes32, Hash, Height, Name, TimeMs, Wire, encode
+from medquorum.codec import (
+    INT_MAX,
+    NAME_CHARS_MAX,
+    NAME_PATTERN,
+    U16,
+    U32,
+    Bytes32,
+    Hash,
+    Height,
+    Name,
+    TimeMs,
+    Wire,
+    encode,
+)
 from medquorum.hashing import Kind, tagged_hash
 from medquorum.keys import PublicKey
 from medquorum.quorum import VALIDATORS_MAX
 
+ATTRIBUTE_BYTES_MAX: Final = 64
+
+_TOKEN: Final = re.compile(NAME_PATTERN)
+
 
 class Validator(Wire):
-    """A member that votes. `key` signs votes; `node_key` proves its daemon on the network; they are never the same key."""
+    """A member that votes. `key` signs votes; `node_key` proves its daemon on the network; they are
+    never the same key.
+    """
 
     key: PublicKey
     node_key: PublicKey
@@ -26,7 +47,9 @@ class Validator(Wire):
 
 
 class ValidatorSet(Wire):
-    """The validators of one height, in the order in which they take turns to propose and in which certificates list them."""
+    """The validators of one height, in the order in which they take turns to propose and in which
+    certificates list them.
+    """
 
     validators: Annotated[tuple[Validator, ...], Meta(min_length=1, max_length=VALIDATORS_MAX)]
 
@@ -36,7 +59,9 @@ class ValidatorSet(Wire):
 
 
 class Header(Wire):
-    """A block without its transactions. `time_ms` is the block time, in milliseconds since the Unix epoch, UTC."""
+    """A block without its transactions. `time_ms` is the block time, in milliseconds since the Unix
+    epoch, UTC.
+    """
 
     version: Literal[1]
     chain_id: Hash
@@ -55,7 +80,9 @@ class Header(Wire):
 
 
 class Result(Wire):
-    """What executing a block gave. `next_validators_hash` names the set that votes on the next height."""
+    """What executing a block gave. `next_validators_hash` names the set that votes on the next
+    height.
+    """
 
     state_root: Hash
     receipts_root: Hash
@@ -70,7 +97,8 @@ class Result(Wire):
 class TxOutcome(Wire):
     """What became of one transaction: an entry under receipts_root.
 
-    `code` is "ok" or an error code; `operation` is the position of the operation that failed, 0 if none did.
+    `code` is "ok" or an error code; `operation` is the position of the operation that failed, 0 if
+    none did.
     """
 
     tx_id: Hash
@@ -79,17 +107,47 @@ class TxOutcome(Wire):
     operation: U16
 
 
+if TYPE_CHECKING:
+    AttributeValue = bytes | int | str
+else:
+    # msgspec decodes no union of bytes and strings, so Attribute checks its value itself.
+    AttributeValue = object
+
+
 class Attribute(Wire):
-    """One named fact of an event: an id or hash, a number, or a token. Free text does not fit."""
+    """One named fact of an event: an id or hash of at most 64 bytes, a number, or a token (Name).
+
+    Free text does not fit; building or decoding such an attribute raises ValueError.
+    """
 
     name: Name
-    value: Annotated[bytes, Meta(max_length=64)] | Annotated[int, Meta(ge=0, le=2**53 - 1)] | Name
+    value: AttributeValue
+
+    def __post_init__(self) -> None:
+        if not _is_attribute_value(self.value):
+            raise ValueError("an attribute is at most 64 bytes, a number below 2^53, or a token")
+
+
+def _is_attribute_value(value: object) -> bool:
+    match value:
+        case bytes():
+            return len(value) <= ATTRIBUTE_BYTES_MAX
+        case bool():
+            return False
+        case int():
+            return 0 <= value <= INT_MAX
+        case str():
+            return len(value) <= NAME_CHARS_MAX and _TOKEN.match(value) is not None
+        case _:
+            return False
 
 
 class Event(Wire):
-    """Something that happened, for subscribers: an entry under events_root, in the order of execution.
+    """Something that happened, for subscribers: an entry under events_root, in the order of
+    execution.
 
-    `tx` is the position of the transaction in its block; due work at the end of a block has tx = tx_count.
+    `tx` is the position of the transaction in its block; due work at the end of a block has tx =
+    tx_count.
     """
 
     tx: U32

@@ -1,7 +1,7 @@
 """Votes and commit certificates (docs/spec/pbft.md section 3).
 
-A commit certificate is a quorum of COMMIT signatures over one block AND its result. It stands beside the header,
-outside its hash, because any quorum of signatures proves the same thing.
+A commit certificate is a quorum of COMMIT signatures over one block AND its result. It stands
+beside the header, outside its hash, because any quorum of signatures proves the same thing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from medquorum.block import Header, Result, ValidatorSet
-from medquorum.codec import Hash, Height, U32, Wire, encode
+from medquorum.codec import U32, Hash, Height, Wire, encode
 from medquorum.errors import VerificationError
 from medquorum.hashing import Kind
 from medquorum.invariants import require
@@ -31,13 +31,17 @@ class VoteTag(Enum):
     APPEND = "A"
 
 
-def vote_bytes(tag: VoteTag, chain_id: bytes, height: int, round_: int, payload: tuple[bytes | int, ...]) -> bytes:
+def vote_bytes(
+    tag: VoteTag, chain_id: bytes, height: int, round_: int, payload: tuple[bytes | int, ...]
+) -> bytes:
     """The bytes that a validator signs to say `tag` about `payload` at (height, round)."""
     return Kind.VOTE.value + encode((chain_id, tag.value, height, round_, payload))
 
 
 class CommitCertificate(Wire):
-    """A quorum of COMMIT votes. `signers` is a bitmap over the validator set, least significant bit of byte 0 first."""
+    """A quorum of COMMIT votes. `signers` is a bitmap over the validator set, least significant bit
+    of byte 0 first.
+    """
 
     engine: EngineName
     height: Height
@@ -58,7 +62,9 @@ def pack_signers(indexes: Iterable[int], n: int) -> bytes:
 
 
 def unpack_signers(bitmap: bytes, n: int) -> tuple[int, ...]:
-    """The validators in `bitmap`, ascending. Raises VerificationError if it is not one over `n` validators."""
+    """The validators in `bitmap`, ascending. Raises VerificationError if it is not one over `n`
+    validators.
+    """
     if len(bitmap) != (n + 7) // 8:
         raise VerificationError("certificate_bitmap", f"{len(bitmap)} bytes for {n} validators")
     indexes = tuple(i for i in range(len(bitmap) * 8) if bitmap[i >> 3] >> (i & 7) & 1)
@@ -68,23 +74,42 @@ def unpack_signers(bitmap: bytes, n: int) -> tuple[int, ...]:
 
 
 def make_certificate(
-    *, engine: EngineName, height: int, round_: int, block_hash: bytes, result_hash: bytes,
-    votes: Mapping[int, bytes], n: int,
+    *,
+    engine: EngineName,
+    height: int,
+    round_: int,
+    block_hash: bytes,
+    result_hash: bytes,
+    votes: Mapping[int, bytes],
+    n: int,
 ) -> CommitCertificate:
     """Build a certificate from verified signatures, keyed by the signer's position in the set."""
     order = sorted(votes)
     return CommitCertificate(
-        engine, height, round_, block_hash, result_hash, pack_signers(order, n), tuple(votes[i] for i in order)
+        engine,
+        height,
+        round_,
+        block_hash,
+        result_hash,
+        pack_signers(order, n),
+        tuple(votes[i] for i in order),
     )
 
 
 def verify_certificate(
-    *, engine: EngineName, header: Header, result: Result, certificate: CommitCertificate, validators: ValidatorSet
+    *,
+    engine: EngineName,
+    header: Header,
+    result: Result,
+    certificate: CommitCertificate,
+    validators: ValidatorSet,
 ) -> None:
-    """Raise VerificationError unless `certificate` finalises `header` and `result` under `validators`.
+    """Raise VerificationError unless `certificate` finalises `header` and `result` under
+    `validators`.
 
-    `engine` comes from the genesis, never from the certificate: a chain accepts one engine's certificates only. That
-    `validators` is the right set for this height is the caller's knowledge; here its hash is compared with the header's.
+    `engine` comes from the genesis, never from the certificate: a chain accepts one engine's
+    certificates only. That `validators` is the right set for this height is the caller's knowledge;
+    here its hash is compared with the header's.
     """
     if certificate.engine != engine:
         raise VerificationError("certificate_engine", f"{certificate.engine} on a {engine} chain")
@@ -99,10 +124,16 @@ def verify_certificate(
     if len(indexes) != len(certificate.signatures):
         raise VerificationError("certificate_signatures", "not one signature for each signer")
     if len(indexes) < quorum(engine, len(members)):
-        raise VerificationError("certificate_quorum", f"{len(indexes)} of {len(members)} validators signed")
+        raise VerificationError(
+            "certificate_quorum", f"{len(indexes)} of {len(members)} validators signed"
+        )
     tag = VoteTag.COMMIT if engine == "pbft" else VoteTag.APPEND
     message = vote_bytes(
-        tag, header.chain_id, header.height, certificate.round, (certificate.block_hash, certificate.result_hash)
+        tag,
+        header.chain_id,
+        header.height,
+        certificate.round,
+        (certificate.block_hash, certificate.result_hash),
     )
     for index, signature in zip(indexes, certificate.signatures, strict=True):
         if not verify(members[index].key, message, signature):

@@ -1,16 +1,17 @@
 """Canonical MessagePack: one value, one byte string.
 
-Everything that is signed or hashed goes through `encode` and `decode`. The subset of MessagePack: fixed-position
-arrays for structures, integers 0 to 2^53 - 1 in their shortest form, byte strings, UTF-8 strings, arrays; no maps,
-no nil, no booleans, no floats, no extension types, no trailing bytes. `decode` enforces it by the only argument that needs no case
-analysis: what was decoded is encoded again, and the bytes must be equal (docs/spec/encoding.md).
+Everything that is signed or hashed goes through `encode` and `decode`. The subset of MessagePack:
+fixed-position arrays for structures, integers 0 to 2^53 - 1 in their shortest form, byte strings,
+UTF-8 strings, arrays; no maps, no nil, no booleans, no floats, no extension types, no trailing
+bytes. `decode` enforces it by the only argument that needs no case analysis: what was decoded is
+encoded again, and the bytes must be equal (docs/spec/encoding.md).
 
 An absent value is an empty byte string or an empty array, never nil.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, TypeVar, dataclass_transform
 
 import msgpack
 import msgspec
@@ -31,11 +32,18 @@ TimeMs = U53
 Bytes16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Bytes32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Hash = Bytes32
-# `$` alone would also match before a final newline, in Python and not elsewhere; the look-ahead means the end everywhere.
-Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_.\-]*(?![\s\S])")]
-"""A lower-case ASCII token: type names, roles, topics. It cannot carry a person's name or number."""
+# `$` alone would also match before a final newline, in Python and not elsewhere; the look-ahead
+# means the end everywhere.
+NAME_PATTERN: Final = r"^[a-z][a-z0-9_.\-]*(?![\s\S])"
+NAME_CHARS_MAX: Final = 64
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, pattern=NAME_PATTERN)]
+"""A lower-case ASCII token: type names, roles, topics. It cannot carry a person's name or
+number.
+"""
 
 
+# msgspec freezes the subclasses of a frozen structure; type checkers must be told.
+@dataclass_transform(frozen_default=True)
 class Wire(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """Base of every structure that travels: a fixed-position array, immutable, hashable by value.
 
@@ -79,15 +87,17 @@ def decode(kind: type[WireT], data: bytes, *, size_max: int) -> WireT:
 def encode_plain(value: object) -> bytes:
     """Encode untyped nested lists, integers, strings and bytes with the `msgpack` package.
 
-    For integrators whose operation bodies come from a published schema instead of a Python class. The shared
-    vectors prove that it yields the same bytes as `encode`.
+    For integrators whose operation bodies come from a published schema instead of a Python class.
+    The shared vectors prove that it yields the same bytes as `encode`.
     """
     _check_plain(value, depth=0)
     return bytes(msgpack.packb(value, use_bin_type=True))
 
 
 def decode_plain(data: bytes, *, size_max: int) -> object:
-    """Decode canonical bytes of unknown structure into nested lists, integers, strings and bytes."""
+    """Decode canonical bytes of unknown structure into nested lists, integers, strings and
+    bytes.
+    """
     if len(data) > size_max:
         raise OversizedError(size=len(data), size_max=size_max)
     try:

@@ -1,17 +1,17 @@
 """The exceptions of the SDK.
 
-    MedQuorumError
-    ├── DecodeError            bytes from elsewhere are not what they should be
-    │   ├── OversizedError     larger than the limit; nothing was decoded
-    │   ├── MalformedError     not the structure that was expected
-    │   └── NonCanonicalError  the right structure in other than its one canonical form
-    ├── KeyFormatError         not a key, or a key file that does not open
-    ├── VerificationError      a proof, certificate or receipt that does not hold
-    ├── VaultError             a record that does not decrypt, or does not match its commitment
-    └── ClientError            the node could not be reached, or answered with a problem
-        ├── UnreachableError   no answer; nothing is known about what was sent
-        ├── ProblemError       the node's coded refusal (RFC 9457)
-        └── WaitTimeoutError   the transaction is still pending; asking again is safe
+MedQuorumError
+├── DecodeError            bytes from elsewhere are not what they should be
+│   ├── OversizedError     larger than the limit; nothing was decoded
+│   ├── MalformedError     not the structure that was expected
+│   └── NonCanonicalError  the right structure in other than its one canonical form
+├── KeyFormatError         not a key, or a key file that does not open
+├── VerificationError      a proof, certificate or receipt that does not hold
+├── VaultError             a record that does not decrypt, or does not match its commitment
+└── ClientError            the node could not be reached, or answered with a problem
+    ├── UnreachableError   no answer; nothing is known about what was sent
+    ├── ProblemError       the node's coded refusal (RFC 9457)
+    └── WaitTimeoutError   the transaction is still pending; asking again is safe
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ class MedQuorumError(Exception):
 
 
 class DecodeError(MedQuorumError):
-    """Base: bytes from elsewhere are not what they should be. `code` is its name in the error catalogue."""
+    """Base: bytes from elsewhere are not what they should be. `code` is its name in the error
+    catalogue.
+    """
 
     code = "malformed"
 
@@ -57,7 +59,9 @@ class KeyFormatError(MedQuorumError):
 
 
 class VerificationError(MedQuorumError):
-    """A proof, certificate or receipt does not hold. `reason` is a stable snake_case name of the failed check."""
+    """A proof, certificate or receipt does not hold. `reason` is a stable snake_case name of the
+    failed check.
+    """
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -66,7 +70,9 @@ class VerificationError(MedQuorumError):
 
 
 class VaultError(MedQuorumError):
-    """A record does not decrypt, or does not match its commitment. `reason` is a stable snake_case name."""
+    """A record does not decrypt, or does not match its commitment. `reason` is a stable snake_case
+    name.
+    """
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -79,7 +85,9 @@ class ClientError(MedQuorumError):
 
 
 class UnreachableError(ClientError):
-    """No answer arrived. Whether the request had an effect is unknown; sending a transaction again is harmless."""
+    """No answer arrived. Whether the request had an effect is unknown; sending a transaction again
+    is harmless.
+    """
 
 
 class ProblemError(ClientError):
@@ -94,7 +102,9 @@ class ProblemError(ClientError):
 
 
 class WaitTimeoutError(ClientError):
-    """The transaction was still pending when the time was over. It is not lost, and asking again is safe."""
+    """The transaction was still pending when the time was over. It is not lost, and asking again is
+    safe.
+    """
 
     def __init__(self, tx_id: bytes) -> None:
         super().__init__(f"transaction {tx_id.hex()} is still pending")

@@ -1,6 +1,7 @@
 """What a chain starts from. The hash of its canonical encoding is the chain id.
 
-The file is JSON for people (`dump`, `load`); its canonical encoding, not its JSON text, is hashed, so white space does not matter.
+The file is JSON for people (`dump`, `load`); its canonical encoding, not its JSON text, is hashed,
+so white space does not matter.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ GENESIS_BYTES_MAX: Final = 1024 * 1024
 
 
 class GenesisOrg(Wire):
-    """A founding organisation. `root_key` is its administrator's key; its legal name stays off chain behind `legal_hash`."""
+    """A founding organisation. `root_key` is its administrator's key; its legal name stays off
+    chain behind `legal_hash`.
+    """
 
     org: Bytes32
     kind: Name
@@ -129,10 +132,19 @@ def _to_json(genesis: Genesis) -> _GenesisJson:
         engine=genesis.engine,
         params={param.name: param.value for param in genesis.params},
         organisations=[
-            _OrgJson(o.org.hex(), o.kind, o.legal_hash.hex(), o.jurisdiction, o.root_key.hex(), o.gateway_uri)
+            _OrgJson(
+                o.org.hex(),
+                o.kind,
+                o.legal_hash.hex(),
+                o.jurisdiction,
+                o.root_key.hex(),
+                o.gateway_uri,
+            )
             for o in genesis.organisations
         ],
-        validators=[_ValidatorJson(v.key.hex(), v.node_key.hex(), v.org.hex()) for v in genesis.validators],
+        validators=[
+            _ValidatorJson(v.key.hex(), v.node_key.hex(), v.org.hex()) for v in genesis.validators
+        ],
     )
 
 
@@ -147,12 +159,17 @@ def _from_json(parsed: _GenesisJson) -> Genesis:
         tuple(GenesisParam(name, value) for name, value in parsed.params.items()),
         tuple(
             GenesisOrg(
-                bytes.fromhex(o.org), o.kind, bytes.fromhex(o.legal_hash), o.jurisdiction,
-                bytes.fromhex(o.root_key), o.gateway_uri,
+                bytes.fromhex(o.org),
+                o.kind,
+                bytes.fromhex(o.legal_hash),
+                o.jurisdiction,
+                bytes.fromhex(o.root_key),
+                o.gateway_uri,
             )
             for o in parsed.organisations
         ),
         tuple(
-            Validator(bytes.fromhex(v.key), bytes.fromhex(v.node_key), bytes.fromhex(v.org)) for v in parsed.validators
+            Validator(bytes.fromhex(v.key), bytes.fromhex(v.node_key), bytes.fromhex(v.org))
+            for v in parsed.validators
         ),
     )

@@ -1,6 +1,6 @@
 """Hashes tagged by kind, so that the hash of one kind of object never equals that of another.
 
-    hash = SHA-256("medquorum/" || kind || "/v1" || 0x00 || data)
+hash = SHA-256("medquorum/" || kind || "/v1" || 0x00 || data)
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class Kind(Enum):
     STATE_VALUE = b"medquorum/state-value/v1\0"
     NODE_ID = b"medquorum/node-id/v1\0"
     GRANT_INFO = b"medquorum/grant-info/v1\0"
+    KEM_KEY = b"medquorum/kem-key/v1\0"
+    REQUEST = b"medquorum/request/v1\0"
     CODE = b"medquorum/code/v1\0"
 
 

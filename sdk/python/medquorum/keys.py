@@ -1,7 +1,8 @@
 """Ed25519 keys and signatures, through libsodium only.
 
-Libraries disagree on the edge cases of Ed25519 (small-order keys, non-canonical encodings), and in consensus a disagreement is a fork. So
-every verification goes through libsodium, whose answers `self_test` compares with known ones when a node starts.
+Libraries disagree on the edge cases of Ed25519 (small-order keys, non-canonical encodings), and in
+consensus a disagreement is a fork. So every verification goes through libsodium, whose answers
+`self_test` compares with known ones when a node starts.
 
 One algorithm byte precedes every key and signature on the wire: 0x01 is Ed25519 (RFC 8032).
 """
@@ -14,6 +15,7 @@ from typing import Annotated, Final
 import nacl.bindings
 import nacl.exceptions
 from msgspec import Meta
+from typing_extensions import override
 
 from medquorum.errors import KeyFormatError
 from medquorum.invariants import require
@@ -30,7 +32,9 @@ _PREFIX: Final = bytes([ALGORITHM_ED25519])
 
 
 class SigningKey:
-    """A private key. Its repr shows the public half only; it cannot be pickled or copied by accident."""
+    """A private key. Its repr shows the public half only; it cannot be pickled or copied by
+    accident.
+    """
 
     __slots__ = ("_secret", "public")
 
@@ -51,13 +55,17 @@ class SigningKey:
         return self._secret[:SEED_BYTES]
 
     def sign(self, message: bytes) -> bytes:
-        """The 65-byte signature of `message`. Deterministic: the same message gives the same bytes."""
+        """The 65-byte signature of `message`. Deterministic: the same message gives the same
+        bytes.
+        """
         signed: bytes = nacl.bindings.crypto_sign(message, self._secret)
         return _PREFIX + signed[:64]
 
+    @override
     def __repr__(self) -> str:
         return f"SigningKey({self.public.hex()})"
 
+    @override
     def __reduce__(self) -> str:
         raise TypeError("a SigningKey does not travel")
 
@@ -79,7 +87,9 @@ def verify(public: bytes, message: bytes, signature: bytes) -> bool:
 
 
 def is_public_key(public: bytes) -> bool:
-    """Whether `public` is an Ed25519 key of full order, in canonical form: one that can sign anything at all."""
+    """Whether `public` is an Ed25519 key of full order, in canonical form: one that can sign
+    anything at all.
+    """
     if len(public) != PUBLIC_KEY_BYTES or public[0] != ALGORITHM_ED25519:
         return False
     return bool(nacl.bindings.crypto_core_ed25519_is_valid_point(public[1:]))
@@ -88,7 +98,8 @@ def is_public_key(public: bytes) -> bool:
 def self_test() -> None:
     """Raise InvariantBroken unless this libsodium gives the answers that the network was built on.
 
-    Known answers: RFC 8032 section 7.1 test 2; a signature with S + L in place of S; the identity as key and as R.
+    Known answers: RFC 8032 section 7.1 test 2; a signature with S + L in place of S; the identity
+    as key and as R.
     """
     seed = bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")
     expected = bytes.fromhex(
@@ -99,7 +110,10 @@ def self_test() -> None:
     signature = key.sign(b"\x72")
     require(signature[1:] == expected, "libsodium signs RFC 8032 test 2 differently")
     require(verify(key.public, b"\x72", signature), "libsodium rejects RFC 8032 test 2")
-    require(not verify(key.public, b"\x73", signature), "libsodium accepts a signature of another message")
+    require(
+        not verify(key.public, b"\x73", signature),
+        "libsodium accepts a signature of another message",
+    )
     order = 2**252 + 27742317777372353535851937790883648493
     shifted = int.from_bytes(signature[33:], "little") + order
     malleable = signature[:33] + shifted.to_bytes(32, "little")

@@ -1,6 +1,6 @@
 """Merkle trees over lists (RFC 6962 section 2.1): roots, inclusion paths and their verification.
 
-    leaf = SHA-256(0x00 || data)    node = SHA-256(0x01 || left || right)    empty list = SHA-256("")
+leaf = SHA-256(0x00 || data)    node = SHA-256(0x01 || left || right)    empty list = SHA-256("")
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def root(entries: Sequence[bytes]) -> bytes:
-    """The root over `entries` in their order. Pairing level by level, an odd last node moves up unchanged."""
+    """The root over `entries` in their order. Pairing level by level, an odd last node moves up
+    unchanged.
+    """
     if len(entries) == 0:
         return EMPTY_ROOT
     return _levels(entries)[-1][0]

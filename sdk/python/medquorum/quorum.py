@@ -1,6 +1,8 @@
-"""How many votes decide. Each engine has its own arithmetic; a chain's genesis fixes the engine, so no chain mixes them.
+"""How many votes decide. Each engine has its own arithmetic; a chain's genesis fixes the engine, so
+no chain mixes them.
 
-pbft: any two quorums share a correct validator although f of n may lie.   raft: any two majorities share a validator.
+pbft: any two quorums share a correct validator although f of n may lie.   raft: any two majorities
+share a validator.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ def faulty(n: int) -> int:
 def quorum(engine: EngineName, n: int) -> int:
     """How many distinct validators of `n` make a certificate.
 
-    pbft: floor((n + f) / 2) + 1, which equals ceil(2n / 3) whenever n > 3f; 2f + 1 would be too few unless n = 3f + 1 (arXiv 1901.07160).
+    pbft: floor((n + f) / 2) + 1, which equals ceil(2n / 3) whenever n > 3f; 2f + 1 would be too few
+    unless n = 3f + 1 (arXiv 1901.07160).
     """
     match engine:
         case "pbft":

@@ -1,14 +1,16 @@
 """Proofs of the ledger state (docs/spec/state.md).
 
-Each namespace (one per module of the ledger) has its own compact sparse Merkle tree over SHA-256 paths; the state root
-commits to the list of (namespace, sub-root), so that a divergence names its module.
+Each namespace (one per module of the ledger) has its own compact sparse Merkle tree over SHA-256
+paths; the state root commits to the list of (namespace, sub-root), so that a divergence names its
+module.
 
-    path(key)  = SHA-256 tagged state-key of the key's bytes, read bit by bit, most significant first
+    path(key)  = SHA-256 tagged state-key of the key's bytes, read from the most significant bit
     value hash = SHA-256 tagged state-value of the value's bytes
     leaf       = SHA-256(0x00 || path || value hash)         node = SHA-256(0x01 || left || right)
-    a subtree without leaves hashes to 32 zero bytes; a subtree with exactly one leaf hashes to that leaf
+    a subtree without leaves hashes to 32 zero bytes; one with a single leaf hashes to that leaf
 
-So the tree depends on the set of (key, value) pairs alone, never on the order of insertion, and has a depth of about log2 of its size.
+So the tree depends on the set of (key, value) pairs alone, never on the order of insertion, and has
+a depth of about log2 of its size.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from medquorum.hashing import EMPTY_HASH, Kind, tagged_hash
 
 PATH_BITS: Final = 256
 NAMESPACES_MAX: Final = 256
+LEAF_BYTES: Final = 64
 
 
 def key_path(key: bytes) -> bytes:
@@ -63,20 +66,27 @@ def state_root(sub_roots: Sequence[SubRoot]) -> bytes:
 class StateProof(Wire):
     """Shows the value of one key, or its absence, under a state root.
 
-    `siblings` run from the root of the namespace's tree downward. The walk along the key's path ends at a leaf or at an empty
-    subtree: `leaf` is empty for an empty subtree, else the 64 bytes path || value hash of the leaf found there.
+    `siblings` run from the root of the namespace's tree downward. The walk along the key's path
+    ends at a leaf or at an empty subtree: `leaf` is empty for an empty subtree, else the 64 bytes
+    path || value hash of the leaf found there.
     """
 
     sub_roots: Annotated[tuple[SubRoot, ...], Meta(max_length=NAMESPACES_MAX)]
     siblings: Annotated[tuple[Hash, ...], Meta(max_length=PATH_BITS)]
-    leaf: Annotated[bytes, Meta(max_length=64)]
+    leaf: Annotated[bytes, Meta(max_length=LEAF_BYTES)]
 
 
-def verify_state(root: bytes, namespace: str, key: bytes, value: bytes | None, proof: StateProof) -> None:
-    """Raise VerificationError unless `key` has `value` (or is absent, for None) in `namespace` under `root`."""
+def verify_state(
+    root: bytes, namespace: str, key: bytes, value: bytes | None, proof: StateProof
+) -> None:
+    """Raise VerificationError unless `key` has `value` (or is absent, for None) in `namespace`
+    under `root`.
+    """
     names = [sub_root.namespace for sub_root in proof.sub_roots]
     if names != sorted(set(names)):
-        raise VerificationError("state_namespaces", "the sub-roots are not in strictly ascending order")
+        raise VerificationError(
+            "state_namespaces", "the sub-roots are not in strictly ascending order"
+        )
     if state_root(proof.sub_roots) != root:
         raise VerificationError("state_root", "the sub-roots do not hash to the state root")
     sub_root = next((s.root for s in proof.sub_roots if s.namespace == namespace), None)
@@ -94,8 +104,8 @@ def _terminal_hash(path: bytes, value: bytes | None, proof: StateProof) -> bytes
         if value is not None:
             raise VerificationError("state_value", "the proof shows an empty subtree, not a value")
         return EMPTY_HASH
-    if len(proof.leaf) != 64:
-        raise VerificationError("state_leaf", "a leaf has 64 bytes")
+    if len(proof.leaf) != LEAF_BYTES:
+        raise VerificationError("state_leaf", f"a leaf has {LEAF_BYTES} bytes")
     leaf_path, leaf_value = proof.leaf[:32], proof.leaf[32:]
     if value is not None and (leaf_path != path or leaf_value != value_hash(value)):
         raise VerificationError("state_value", "the proof shows another leaf")

@@ -1,7 +1,9 @@
-"""Transactions: operations that happen together or not at all, under one or more signatures (docs/spec/transaction.md).
+"""Transactions: operations that happen together or not at all, under one or more signatures
+(docs/spec/transaction.md).
 
-On the wire a transaction is `[body, signatures]` where `body` is a byte string that holds the canonical encoding of TxBody. So
-the signed bytes are exactly the received bytes, and the id never depends on signature bytes, which their signer could vary:
+On the wire a transaction is `[body, signatures]` where `body` is a byte string that holds the
+canonical encoding of TxBody. So the signed bytes are exactly the received bytes, and the id never
+depends on signature bytes, which their signer could vary:
 
     signed bytes = "medquorum/tx/v1" 0x00 || body        id = SHA-256(signed bytes)
 """
@@ -14,6 +16,7 @@ from hashlib import sha256
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta
+from typing_extensions import override
 
 from medquorum.codec import U16, Bytes16, Hash, Height, Name, Wire, decode, encode
 from medquorum.errors import MalformedError
@@ -27,7 +30,9 @@ SIGNERS_MAX: Final = 16
 
 
 class Operation(Wire):
-    """One step of a transaction. `body` holds the canonical encoding of the type's own structure."""
+    """One step of a transaction. `body` holds the canonical encoding of the type's own
+    structure.
+    """
 
     type: Name
     version: U16
@@ -57,7 +62,9 @@ def signing_bytes(body: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transaction:
-    """A transaction of correct form, decoded once; `raw` and `id` are carried along. Its signatures may be wrong."""
+    """A transaction of correct form, decoded once; `raw` and `id` are carried along. Its signatures
+    may be wrong.
+    """
 
     raw: bytes
     id: bytes
@@ -67,14 +74,17 @@ class Transaction:
 
     @classmethod
     def decode(cls, raw: bytes) -> Transaction:
-        """Decode and check the form: size, canonical encoding, distinct signers, one signature for each.
+        """Decode and check the form: size, canonical encoding, distinct signers, one signature for
+        each.
 
         Raises a DecodeError. Chain, expiry and signatures are for the caller to check.
         """
         signed = decode(_SignedTx, raw, size_max=TX_BYTES_MAX)
         body = decode(TxBody, signed.body, size_max=TX_BYTES_MAX)
         if len(signed.signatures) != len(body.signers):
-            raise MalformedError(f"{len(body.signers)} signers but {len(signed.signatures)} signatures")
+            raise MalformedError(
+                f"{len(body.signers)} signers but {len(signed.signatures)} signatures"
+            )
         if len(set(body.signers)) != len(body.signers):
             raise MalformedError("a signer is named twice")
         return cls(raw, tx_id(signed.body), body, signed.body, signed.signatures)
@@ -87,6 +97,7 @@ class Transaction:
             for key, signature in zip(self.body.signers, self.signatures, strict=True)
         )
 
+    @override
     def __repr__(self) -> str:
         return f"Transaction({self.id.hex()[:16]}, {len(self.body.operations)} operations)"
 
@@ -97,9 +108,16 @@ def tx_id(body: bytes) -> bytes:
 
 
 def build(
-    *, chain_id: bytes, nonce: bytes, valid_until: int, operations: Sequence[Operation], signers: Sequence[bytes]
+    *,
+    chain_id: bytes,
+    nonce: bytes,
+    valid_until: int,
+    operations: Sequence[Operation],
+    signers: Sequence[bytes],
 ) -> bytes:
-    """The canonical body bytes of a new transaction. Raises a DecodeError if a field is out of bounds."""
+    """The canonical body bytes of a new transaction. Raises a DecodeError if a field is out of
+    bounds.
+    """
     body = encode(TxBody(1, chain_id, nonce, valid_until, tuple(operations), tuple(signers)))
     decode(TxBody, body, size_max=TX_BYTES_MAX)
     return body
