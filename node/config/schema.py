@@ -1,0 +1,231 @@
+"""Every key of the configuration, with its type, bounds, default and meaning. The file, the flags,
+the environment and docs/configuration.md are all made from this.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Positive = Annotated[int, Meta(ge=1)]
+NonNegative = Annotated[int, Meta(ge=0)]
+Percent = Annotated[float, Meta(ge=0, le=100)]
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file."""
+
+
+class Base(_Section, frozen=True):
+    """The node as a whole."""
+
+    moniker: Annotated[
+        str,
+        Meta(max_length=64, description="Name of this node in logs and status; free to choose."),
+    ] = "node"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="Least severe level that is logged."),
+    ] = "info"
+    log_format: Annotated[
+        Literal["plain", "json"], Meta(description="plain for people, json for log collectors.")
+    ] = "plain"
+
+
+class P2P(_Section, frozen=True):
+    """Links to the other members' daemons."""
+
+    host: Annotated[
+        str, Meta(description="Address to listen on for members. Loopback until you change it.")
+    ] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="Port for members; 0 picks a free one.")] = 29650
+    peers: Annotated[
+        tuple[str, ...],
+        Meta(description='Members to connect to, each "<node key in hex>@<host>:<port>".'),
+    ] = ()
+
+
+class Rpc(_Section, frozen=True):
+    """The API for integrators."""
+
+    host: Annotated[
+        str,
+        Meta(description="Address of the API. Put a reverse proxy in front before you open it."),
+    ] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="Port of the API; 0 picks a free one.")] = 29651
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="Host names that requests may carry (against DNS rebinding)."),
+    ] = ("localhost", "127.0.0.1", "[::1]")
+    quota_txs_per_second: Annotated[
+        Positive,
+        Meta(
+            description="Transactions a second that one organisation may submit through this node."
+        ),
+    ] = 5_000
+    quota_burst_txs: Annotated[Positive, Meta(description="How many it may submit at once.")] = (
+        10_000
+    )
+
+
+class Ops(_Section, frozen=True):
+    """Health and metrics, apart from the API so that it can stay private."""
+
+    host: Annotated[str, Meta(description="Address of /livez, /readyz and /metrics.")] = "127.0.0.1"
+    port: Annotated[
+        Port, Meta(description="Port of /livez, /readyz and /metrics; 0 picks a free one.")
+    ] = 29652
+
+
+class Consensus(_Section, frozen=True):
+    """Times of the consensus engine. They affect this node's patience, never safety."""
+
+    round_ms: Annotated[
+        Positive,
+        Meta(
+            description="How long the first round of a height may take before we ask for the next."
+        ),
+    ] = 1_000
+    round_ms_max: Annotated[
+        Positive, Meta(description="Rounds get longer by doubling, up to this.")
+    ] = 30_000
+    resend_ms: Annotated[
+        Positive,
+        Meta(description="How often our last votes are sent again while a height is open."),
+    ] = 500
+    block_interval_ms: Annotated[
+        NonNegative,
+        Meta(description="Least time between blocks. 0: as soon as there is work."),
+    ] = 0
+
+
+class Mempool(_Section, frozen=True):
+    """Transactions that wait for a block."""
+
+    txs_max: Annotated[Positive, Meta(description="Most transactions that wait.")] = 50_000
+    bytes_max: Annotated[Positive, Meta(description="Most bytes of transactions that wait.")] = (
+        64 * 1024 * 1024
+    )
+
+
+class Storage(_Section, frozen=True):
+    """The databases."""
+
+    keep_versions: Annotated[
+        Positive,
+        Meta(description="Past heights whose state can be read and proven; older ones go."),
+    ] = 1_000
+    write_buffer_bytes: Annotated[Positive, Meta(description="LevelDB's write buffer.")] = (
+        32 * 1024 * 1024
+    )
+    cache_bytes: Annotated[Positive, Meta(description="LevelDB's block cache.")] = 64 * 1024 * 1024
+
+
+class Threads(_Section, frozen=True):
+    """Worker threads."""
+
+    verifiers: Annotated[Positive, Meta(le=64, description="Threads that check signatures.")] = 2
+
+
+class Vault(_Section, frozen=True):
+    """The custodian's gateway:
+
+    keeps this hospital's encrypted records and releases them under consent.
+    """
+
+    enabled: Annotated[
+        bool,
+        Meta(description="Whether this node serves a vault. Needs the gateway keys."),
+    ] = False
+    gateway_actor: Annotated[
+        str,
+        Meta(description="Actor (hex) that signs access logs, a custodian_gateway."),
+    ] = ""
+
+
+class Disk(_Section, frozen=True):
+    """The disk guard: a node never runs into a full disk.
+
+    Each line is the larger of the bytes and the percentage.
+    """
+
+    check_seconds: Annotated[Positive, Meta(description="How often free space is checked.")] = 10
+    warn_bytes: Annotated[NonNegative, Meta(description="Below this the node warns.")] = 2 * 1024**3
+    warn_percent: Annotated[
+        Percent, Meta(description="Below this share of the disk the node warns.")
+    ] = 10.0
+    refuse_bytes: Annotated[
+        NonNegative, Meta(description="Below this new transactions are refused (disk_low).")
+    ] = 1024**3
+    refuse_percent: Annotated[
+        Percent, Meta(description="Below this share new transactions are refused.")
+    ] = 5.0
+    stop_bytes: Annotated[
+        NonNegative, Meta(description="Below this the node stops cleanly with exit code 73.")
+    ] = 512 * 1024**2
+    stop_percent: Annotated[
+        Percent, Meta(description="Below this share the node stops cleanly.")
+    ] = 2.0
+
+
+class Config(_Section, frozen=True):
+    """The whole configuration."""
+
+    base: Base = msgspec.field(default_factory=Base)
+    p2p: P2P = msgspec.field(default_factory=P2P)
+    rpc: Rpc = msgspec.field(default_factory=Rpc)
+    ops: Ops = msgspec.field(default_factory=Ops)
+    consensus: Consensus = msgspec.field(default_factory=Consensus)
+    mempool: Mempool = msgspec.field(default_factory=Mempool)
+    storage: Storage = msgspec.field(default_factory=Storage)
+    threads: Threads = msgspec.field(default_factory=Threads)
+    vault: Vault = msgspec.field(default_factory=Vault)
+    disk: Disk = msgspec.field(default_factory=Disk)
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One key, for the template, the flags and the documentation."""
+
+    section: str
+    name: str
+    default: object
+    description: str
+
+    @property
+    def path(self) -> str:
+        """`section.name`, as flags and messages call it."""
+        return f"{self.section}.{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return f"MEDQUORUM_{self.section.upper()}__{self.name.upper()}"
+
+
+def sections() -> list[tuple[str, type[_Section]]]:
+    """The tables in the order of the file."""
+    return [(field.name, type(field.default_factory())) for field in msgspec.structs.fields(Config)]
+
+
+def keys() -> list[Key]:
+    """Every key in the order of the file."""
+    found: list[Key] = []
+    for section, kind in sections():
+        defaults = kind()
+        found.extend(
+            Key(section, field.name, getattr(defaults, field.name), _description(field.type))
+            for field in msgspec.structs.fields(kind)
+        )
+    return found
+
+
+def _description(annotated: object) -> str:
+    texts = [
+        meta.description
+        for meta in getattr(annotated, "__metadata__", ())
+        if isinstance(meta, Meta)
+    ]
+    return next((text for text in texts if text), "")
