@@ -88,7 +88,7 @@ async def read_hello(reader: asyncio.StreamReader) -> Hello:
             raise HandshakeError(Reason.BAD_HELLO)
         payload = await reader.readexactly(size)
     except asyncio.IncompleteReadError:
-        raise HandshakeError(Reason.PEER_CLOSED) from None
+        raise HandshakeError(Reason.HANDSHAKE_LOST) from None
     if kind == Control.GOODBYE:
         raise HandshakeError(decode_goodbye(payload), told_by_peer=True)
     try:

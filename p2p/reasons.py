@@ -19,6 +19,9 @@ class Reason(StrEnum):
     NO_FILE_DESCRIPTORS = "no_file_descriptors"
     DIAL_FAILED = "dial_failed"
     HANDSHAKE_TIMEOUT = "handshake_timeout"
+    HANDSHAKE_LOST = "handshake_lost"
+    """The connection broke before both sides knew each other. A dialler that distrusts our
+    certificate does no more than hang up; its own log has the name."""
     TLS_VERSION = "tls_version"
     TLS_NOT_SPOKEN = "tls_not_spoken"
     TLS_NO_CERTIFICATE = "tls_no_certificate"

@@ -119,7 +119,7 @@ def handshake_error(error: Exception) -> HandshakeError:
         case TimeoutError():
             return HandshakeError(Reason.HANDSHAKE_TIMEOUT)
         case OSError():
-            return HandshakeError(Reason.CONNECTION_LOST)
+            return HandshakeError(Reason.HANDSHAKE_LOST)
         case _:
             # A certificate that the ssl module cannot describe makes it raise what it likes.
             return HandshakeError(Reason.TLS_FAILED)
