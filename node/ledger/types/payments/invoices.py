@@ -206,8 +206,8 @@ def load_invoice(state: ReadableState, inv: bytes) -> Invoice:
 def pro_rata(amount: int, weights: Sequence[int]) -> list[int]:
     """Split `amount` in proportion to `weights`, in whole units that sum to it exactly.
 
-    Each part is the step of the rounded-down running share, so it is less than a
-    whole unit off its exact share. If `amount` is at most the sum of the weights, no part exceeds its weight.
+    Each part is the step of the rounded-down running share, so it is less than a whole unit off its
+    exact share. If `amount` is at most the sum of the weights, no part exceeds its weight.
     """
     total = sum(weights)
     if total == 0:
