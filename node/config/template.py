@@ -13,7 +13,7 @@ def render(values: Mapping[str, object]) -> str:
 
     `values`, by key path, replace defaults; a default stays commented out.
     """
-    docs = {name: (kind.__doc__ or "").strip() for name, kind in sections()}
+    docs = {name: " ".join((kind.__doc__ or "").split()) for name, kind in sections()}
     lines = [
         "# MedQuorum node configuration.",
         "# A flag (--p2p.port) or a variable (MEDQUORUM_P2P__PORT) overrides a value here.",

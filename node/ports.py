@@ -1,0 +1,114 @@
+"""What the world does for the engine: the driver's ports, joined from the parts of the node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from structlog.typing import FilteringBoundLogger
+
+from consensus.engine import (
+    Build,
+    CatchUp,
+    Decided,
+    Evidence,
+    Execute,
+    Halt,
+    PeerFault,
+    SetTimer,
+    Validate,
+)
+from consensus.messages import Message
+from node.blockwork import BlockWork
+from node.network import Network
+from node.roster import Roster
+from node.sync import Sync
+from node.timers import Timers
+
+
+class Recorder(Protocol):
+    """Counts and keeps what operators must see."""
+
+    def dropped(self, reason: str) -> None:
+        """Input that the engine ignored."""
+        ...
+
+    def evidence(self, evidence: Evidence) -> None:
+        """Proof that a validator misbehaved; kept durably."""
+        ...
+
+
+class EnginePorts:
+    """Implements node.driver.Ports. Every call returns at once."""
+
+    def __init__(
+        self,
+        *,
+        network: Network,
+        timers: Timers,
+        work: BlockWork,
+        sync: Sync,
+        roster: Roster,
+        recorder: Recorder,
+        halted: Callable[[Halt], None],
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._network = network
+        self._timers = timers
+        self._work = work
+        self._sync = sync
+        self._roster = roster
+        self._recorder = recorder
+        self._halted = halted
+        self._log = log
+
+    def send(self, to: bytes | None, message: Message) -> None:
+        """Votes go on the consensus lane. What is lost, the engine sends again."""
+        self._network.send_votes(to, message)
+
+    def set_timer(self, timer: SetTimer) -> None:
+        """Replaces the running timer of the same kind."""
+        self._timers.set(timer)
+
+    def build(self, request: Build) -> None:
+        """From the mempool."""
+        self._work.build(request)
+
+    def validate(self, request: Validate) -> None:
+        """Fetch, check, make durable."""
+        self._work.validate(request)
+
+    def execute(self, request: Execute) -> None:
+        """On the ledger thread."""
+        self._work.execute(request)
+
+    def catch_up(self, request: CatchUp) -> None:
+        """Fetch from the peer that is ahead."""
+        node = self._roster.node_of(request.peer)
+        if node is not None:
+            self._sync.claim(node, request.height)
+
+    def commit(self, decided: Decided) -> None:
+        """On the writer thread."""
+        self._work.commit(decided)
+
+    def evidence(self, evidence: Evidence) -> None:
+        """Keep it and say so loudly: it never comes from an honest mistake of the network."""
+        self._log.error("byzantine_evidence", validator=evidence.validator, kind=evidence.kind)
+        self._recorder.evidence(evidence)
+
+    def fault(self, fault: PeerFault) -> None:
+        """Drop the peer by name."""
+        node = self._roster.node_of(fault.peer)
+        self._log.warning("peer_fault", validator=fault.peer, reason=fault.reason)
+        if node is not None:
+            self._network.punish(node, fault.reason)
+
+    def dropped(self, reason: str) -> None:
+        """Count it."""
+        self._recorder.dropped(reason)
+
+    def halt(self, halt: Halt) -> None:
+        """Voting is over for this node."""
+        self._log.error("halted", reason=halt.reason, detail=halt.detail)
+        self._halted(halt)
