@@ -12,13 +12,23 @@ import pytest
 import trustme
 
 from medquorum.keys import SigningKey
-from p2p import tls
 from p2p.errors import AddressError, ListenError
 from p2p.frames import Control, encode_frame
 from p2p.hello import Hello, encode_hello
 from p2p.reasons import Reason
 from p2p.transport import Lane, PeerAddress, Transport
-from tests.support.p2p import BLOCK, CHAIN, KINDS, LIMITS, VOTE, Watch, keys_in_order, running
+from tests.support.p2p import (
+    BLOCK,
+    CHAIN,
+    KINDS,
+    LIMITS,
+    VOTE,
+    Watch,
+    dial_by_hand,
+    goodbye,
+    keys_in_order,
+    running,
+)
 
 
 async def test_two_nodes_prove_their_keys_and_exchange_frames_on_both_lanes() -> None:
@@ -99,26 +109,6 @@ async def test_a_node_that_dials_itself_is_refused() -> None:
     async with running(key) as node:
         reader, writer = await dial_by_hand(node.transport.port, key)
         assert await goodbye(reader, writer) == Reason.SELF
-
-
-async def dial_by_hand(
-    port: int, key: SigningKey, chain_id: bytes = CHAIN
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    context = tls.contexts_for(key, chain_id).client
-    return await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="")
-
-
-async def goodbye(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Reason:
-    """Read up to the end and return what the last frame, a goodbye, says."""
-    data = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-    reason = Reason(data.rpartition(bytes([Control.GOODBYE]))[2].decode())
-    assert data.endswith(encode_frame(Control.GOODBYE, reason.encode()))
-    return reason
-
-
-HELLO = Hello(1, 1, CHAIN, Lane.BULK, bytes(16), "test")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from medquorum.keys import SigningKey
+from p2p import tls
+from p2p.frames import Control, encode_frame
+from p2p.hello import Hello, encode_hello
 from p2p.limits import Limits
+from p2p.reasons import Reason
 from p2p.transport import Frame, KindLimit, Lane, PeerAddress, Transport
 
 CHAIN = bytes(range(32))
@@ -144,3 +148,37 @@ async def running(
 def keys_in_order(count: int) -> list[SigningKey]:
     """Fresh keys, smallest public key first: the smaller one wins when two dial at once."""
     return sorted((SigningKey.generate() for _ in range(count)), key=lambda key: key.public)
+
+
+async def dial_by_hand(
+    port: int, key: SigningKey, chain_id: bytes = CHAIN
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    context = tls.contexts_for(key, chain_id).client
+    return await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="")
+
+
+async def goodbye(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Reason:
+    """Read up to the end and return what the last frame, a goodbye, says."""
+    data = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    reason = Reason(data.rpartition(bytes([Control.GOODBYE]))[2].decode())
+    assert data.endswith(encode_frame(Control.GOODBYE, reason.encode()))
+    return reason
+
+
+@asynccontextmanager
+async def introduced(
+    node: Node, key: SigningKey, lane: Lane, *, instance: bytes = bytes(16)
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A peer made by hand, past the hello on one lane, which may say whatever it likes."""
+    reader, writer = await dial_by_hand(node.transport.port, key)
+    try:
+        writer.write(encode_hello(Hello(1, 1, CHAIN, lane, instance, "by hand")))
+        header = await reader.readexactly(5)
+        await reader.readexactly(int.from_bytes(header[:4], "big") - 1)
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
