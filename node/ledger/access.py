@@ -23,40 +23,37 @@ def has_role(view: View, actor: bytes, role: str, org: bytes | None = None) -> b
     return _standing(view, actor, role, org) is None
 
 
-def signer_with_role(ctx: Context, role: str, org: bytes | None = None) -> Signer:
-    """The first signer who holds the role (at `org` if given).
+def signer_with_role(
+    ctx: Context, role: str, org: bytes | None = None, *, other_than: bytes = b""
+) -> Signer:
+    """The first signer who holds the role at `org`, or at their own organisation if None.
 
-    E_ROLE; E_EXPIRED if all that is missing is time.
+    The actor `other_than` does not count. E_ROLE; E_EXPIRED if all that is missing is time.
     """
-    problem = Code.ROLE
-    for signer in ctx.signers:
-        refusal = _refusal(ctx, signer, role, org)
-        if refusal is None:
-            return signer
-        if refusal is Code.EXPIRED:
-            problem = refusal
-    raise TxError(problem, f"no signer holds the role {role} here and now")
+    return _candidates(ctx, role, 1, org, other_than)[0]
 
 
 def signers_with_role(
     ctx: Context, role: str, count: int, org: bytes | None = None
 ) -> tuple[Signer, ...]:
-    """The first `count` signers who hold the role and are different actors. E_ROLE or E_EXPIRED if
-    there are fewer.
+    """The first `count` signers who hold the role and are different people. E_ROLE or E_EXPIRED.
 
     Two keys of one actor count once; so do two root keys of one organisation.
     """
-    found: dict[tuple[bytes, bytes], Signer] = {}
-    problem = Code.ROLE
-    for signer in ctx.signers:
-        refusal = _refusal(ctx, signer, role, org)
-        if refusal is None:
-            found.setdefault(_person(signer), signer)
-            if len(found) == count:
-                return tuple(found.values())
-        elif refusal is Code.EXPIRED:
-            problem = refusal
-    raise TxError(problem, f"{count} different people with the role {role} must sign")
+    return tuple(_candidates(ctx, role, count, org, b"")[:count])
+
+
+def signers_in_roles(ctx: Context, first: str, second: str, org: bytes) -> tuple[Signer, Signer]:
+    """Two different people, one in each role at `org`. E_ROLE or E_EXPIRED.
+
+    Whoever holds both roles fills the one that the other person cannot.
+    """
+    seconds = _candidates(ctx, second, 1, org, b"")
+    for one in _candidates(ctx, first, 1, org, b""):
+        for other in seconds:
+            if _person(one) != _person(other):
+                return one, other
+    raise TxError(Code.ROLE, f"two different people must sign, as {first} and as {second}")
 
 
 def signer_of_actor(ctx: Context, actor: bytes) -> Signer:
@@ -97,11 +94,33 @@ def _person(signer: Signer) -> tuple[bytes, bytes]:
     return (signer.actor, b"") if signer.actor != b"" else (b"", signer.org)
 
 
+def _candidates(
+    ctx: Context, role: str, count: int, org: bytes | None, other_than: bytes
+) -> list[Signer]:
+    """All signers who hold the role, one for each person, in the order of signing; at least
+    `count`.
+    """
+    found: dict[tuple[bytes, bytes], Signer] = {}
+    problem = Code.ROLE
+    for signer in ctx.signers:
+        if signer.actor == other_than != b"":
+            continue
+        refusal = _refusal(ctx, signer, role, org)
+        if refusal is None:
+            found.setdefault(_person(signer), signer)
+        elif refusal is Code.EXPIRED:
+            problem = refusal
+    if len(found) < count:
+        raise TxError(problem, f"{count} with the role {role} must sign, each another person")
+    return list(found.values())
+
+
 def _refusal(ctx: Context, signer: Signer, role: str, org: bytes | None) -> Code | None:
     if signer.actor == b"":
         is_admin = role == Role.ORG_ADMIN and (org is None or signer.org == org)
         return None if is_admin else Code.ROLE
-    return _standing(ctx, signer.actor, role, org)
+    # A role counts at the organisation of its holder, unless the caller asks about another one.
+    return _standing(ctx, signer.actor, role, signer.org if org is None else org)
 
 
 def _standing(view: View, actor: bytes, role: str, org: bytes | None) -> Code | None:

@@ -7,11 +7,12 @@ keys, in whatever order they stand.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Annotated, Final
 
 from msgspec import Meta
 
-from medquorum.codec import U32, Bytes32, Hash, Height, Name, TimeMs, Wire
+from medquorum.codec import Bytes32, Hash, Height, Name, TimeMs, Wire
 from medquorum.keys import PublicKey
 from node.ledger.codes import Code
 from node.ledger.context import Signer, View
@@ -100,7 +101,7 @@ class Credential(Wire):
     evidence_hash: Hash
     issued: Height
     revoked: Height
-    reason: U32
+    reason: Name
 
 
 class Hold(Wire):
@@ -211,6 +212,11 @@ def role_holds(view: View, actor: bytes, role: str) -> tuple[Hold, ...]:
     """The actor's credentials for the role, whether or not they are in time."""
     row = ROLES.get(view.read(NAMESPACE), actor, role)
     return () if row is None else row.holds
+
+
+def gateway_key(uri: str) -> bytes:
+    """How endpoints are filed: by their hash, so that keys have one length."""
+    return sha256(uri.encode()).digest()
 
 
 def possession_bytes(chain_id: bytes, owner: bytes, key: bytes) -> bytes:

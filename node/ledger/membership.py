@@ -8,10 +8,11 @@ at the earliest the next one, so within one block every transaction meets the sa
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from medquorum.block import Validator, ValidatorSet
-from medquorum.codec import Bytes32, Hash, Height, TimeMs, Wire
+from medquorum.codec import Bytes32, Hash, Height, Name, TimeMs, Wire
 from medquorum.invariants import require
 from medquorum.keys import PublicKey
 from node.ledger.context import View
@@ -24,6 +25,10 @@ own.
 """
 
 
+VOTE_USE: Final = "vote"
+NODE_USE: Final = "node"
+
+
 class Observer(Wire):
     """A member's daemon that follows the chain and does not vote."""
 
@@ -31,10 +36,23 @@ class Observer(Wire):
     org: Bytes32
 
 
-class Activation(Wire):
-    """Code that runs from `height` on. `code_hash` says which code the members agreed upon."""
+class DaemonKey(Wire):
+    """A key that a daemon of `org` uses or once used.
 
-    height: Height
+    A vote key never comes back; a node key may, for its own org.
+    """
+
+    org: Bytes32
+    use: Name
+
+
+class Activation(Wire):
+    """Code that runs from the height of the row's key on.
+
+    `code_hash` says which code was agreed upon.
+    """
+
+    decided: Height
     code_hash: Hash
 
 
@@ -67,12 +85,15 @@ OBSERVERS = Table(
     value=Observer,
     meaning="daemons that follow without a vote",
 )
+DAEMON_KEYS = Table(
+    b"k", "daemon_keys", key=("key",), value=DaemonKey, meaning="keys of daemons, past and present"
+)
 ACTIVATIONS = Table(
     b"a",
     "activations",
-    key=("name", "version"),
+    key=("name", "version", "height"),
     value=Activation,
-    meaning="active from which height: a module (version 0) or a type's version",
+    meaning="active from that height on: a type's version, or a module's code (version 0)",
 )
 PAUSES = Table(b"h", "pauses", key=("module",), value=Pause, meaning="modules on hold")
 
@@ -108,6 +129,26 @@ def paused(view: View, module: str) -> bool:
     return row is not None and row.holds(view.height, view.time_ms)
 
 
-def activation(view: View, name: str, version: int) -> Activation | None:
-    """What governance decided about the module (version 0) or type version, or None."""
-    return ACTIVATIONS.get(view.read(NAMESPACE), name, version)
+@dataclass(frozen=True, slots=True)
+class Activated:
+    """One decision about code: a type's version, or a whole module (version 0)."""
+
+    name: str
+    version: int
+    height: int
+    code_hash: bytes
+
+
+def is_activated(view: View, name: str, version: int) -> bool | None:
+    """Whether the earliest activation has been reached; None if nothing was ever decided."""
+    for key, _ in ACTIVATIONS.rows(view.read(NAMESPACE), name, version):
+        return view.height >= int.from_bytes(key, "big")
+    return None
+
+
+def activations(view: View) -> Iterator[Activated]:
+    """All decisions about code, past and pending, by name, version and height."""
+    for key, row in ACTIVATIONS.rows(view.read(NAMESPACE)):
+        name, numbers = key.split(b"\0", 1)
+        version, height = int.from_bytes(numbers[:8], "big"), int.from_bytes(numbers[8:], "big")
+        yield Activated(name.decode(), version, height, row.code_hash)

@@ -19,6 +19,11 @@ from node.ledger.txtype import Param
 
 TX_WINDOW: Final = "tx.window_heights"
 
+ACTIVATION_HEIGHTS: Final = "gov.activation_heights_min"
+PAUSE_MS_MAX: Final = "gov.pause_ms_max"
+
+_DAY_MS: Final = 24 * 60 * 60 * 1000
+
 CORE_PARAMS: Final = (
     Param(
         TX_WINDOW,
@@ -26,6 +31,20 @@ CORE_PARAMS: Final = (
         minimum=10,
         maximum=100_000,
         summary="how far ahead valid_until may lie, and how long ids are remembered, in heights",
+    ),
+    Param(
+        ACTIVATION_HEIGHTS,
+        default=100,
+        minimum=1,
+        maximum=1_000_000,
+        summary="heights between the decision to run new code and its first use, at least",
+    ),
+    Param(
+        PAUSE_MS_MAX,
+        default=30 * _DAY_MS,
+        minimum=_DAY_MS,
+        maximum=365 * _DAY_MS,
+        summary="how long a decision may pause a module",
     ),
 )
 

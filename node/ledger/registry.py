@@ -127,15 +127,14 @@ class Registry:
 
     def is_active(self, entry: Entry, view: View) -> bool:
         """Whether the type may run at the view's height."""
-        decided = membership.activation(view, entry.type.name, entry.type.version)
+        decided = membership.is_activated(view, entry.type.name, entry.type.version)
         if decided is not None:
-            return view.height >= decided.height
+            return decided
         if entry.type.version != FIRST_VERSION:
             return False
         if entry.built_in:
             return True
-        whole = membership.activation(view, entry.module.name, WHOLE_MODULE)
-        return whole is not None and view.height >= whole.height
+        return bool(membership.is_activated(view, entry.module.name, WHOLE_MODULE))
 
 
 def module_code_hash(sources: Mapping[str, bytes]) -> bytes:

@@ -249,7 +249,7 @@ class Ledger:
         earlier = identities.role_holds(self.view(), person.id, role)
         holds = Holds((*earlier, Hold(credential, at, not_before_ms, not_after_ms)))
         row = identities.Credential(
-            person.id, role, at, at, not_before_ms, not_after_ms, some_id("evidence"), 0, 0, 0
+            person.id, role, at, at, not_before_ms, not_after_ms, some_id("evidence"), 0, 0, "none"
         )
         self._write(
             identities.NAMESPACE,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 from medquorum.errors import MalformedError
 from medquorum.genesis import Genesis
 from node.ledger.context import Context
@@ -16,6 +14,7 @@ from node.ledger.identities import (
     KeyBinding,
     Org,
     OrgRef,
+    gateway_key,
 )
 from node.ledger.roles import OrgKind
 from node.ledger.tables import WritableState
@@ -54,8 +53,3 @@ def admit(state: WritableState, org: bytes, row: Org) -> None:
     KEYS.put(state, KeyBinding(b"", org, row.registered + 1, 0, 0), row.root_key)
     if row.gateway_uri != "":
         GATEWAYS.put(state, OrgRef(org), gateway_key(row.gateway_uri))
-
-
-def gateway_key(uri: str) -> bytes:
-    """How endpoints are filed: by their hash, so that keys have one length."""
-    return sha256(uri.encode()).digest()

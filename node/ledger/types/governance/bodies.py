@@ -1,0 +1,39 @@
+"""The operations of the governance module."""
+
+from __future__ import annotations
+
+from medquorum.codec import Bytes32, Name, TimeMs, Wire
+from node.ledger.decisions import Draft
+
+
+class Propose(Wire):
+    """Put a draft to the vote, as `org`, which operates a validator."""
+
+    org: Bytes32
+    draft: Draft
+
+
+class CastVote(Wire):
+    """Say approve or reject, as `org`, which operates a validator. Final."""
+
+    org: Bytes32
+    proposal: Bytes32
+    decision: Name
+
+
+class Execute(Wire):
+    """Carry out a proposal that has passed.
+
+    Proposals about organisations are carried out by id.org types.
+    """
+
+    proposal: Bytes32
+
+
+class EmergencyPause(Wire):
+    """Pause a module for a short time, as two organisations that operate validators."""
+
+    first_org: Bytes32
+    second_org: Bytes32
+    module: Name
+    until_ms: TimeMs

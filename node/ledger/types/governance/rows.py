@@ -1,0 +1,37 @@
+"""The tables that only the governance module needs.
+
+The others are in membership, params and decisions.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from medquorum.codec import U32, Wire
+from node.ledger.decisions import PROPOSALS, VOTES
+from node.ledger.membership import ACTIVATIONS, DAEMON_KEYS, OBSERVERS, PAUSES, VALIDATORS
+from node.ledger.params import PARAMS
+from node.ledger.tables import Table
+
+
+class OpenProposals(Wire):
+    """How many proposals have not expired and were not executed."""
+
+    count: U32
+
+
+OPEN_PROPOSALS = Table(
+    b"n", "open_proposals", key=(), value=OpenProposals, meaning="how many proposals are open"
+)
+
+TABLES: Final = (
+    VALIDATORS,
+    OBSERVERS,
+    DAEMON_KEYS,
+    ACTIVATIONS,
+    PAUSES,
+    PARAMS,
+    PROPOSALS,
+    VOTES,
+    OPEN_PROPOSALS,
+)
