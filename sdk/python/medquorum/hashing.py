@@ -29,6 +29,7 @@ class Kind(Enum):
     GRANT_INFO = b"medquorum/grant-info/v1\0"
     KEM_KEY = b"medquorum/kem-key/v1\0"
     REQUEST = b"medquorum/request/v1\0"
+    KEY_FILE = b"medquorum/key-file/v1\0"
     CODE = b"medquorum/code/v1\0"
 
 

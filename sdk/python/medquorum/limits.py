@@ -29,6 +29,9 @@ EVENT_BYTES_MAX: Final = 8192
 STATE_PROOF_BYTES_MAX: Final = 64 * 1024
 
 KEY_FILE_BYTES_MAX: Final = 64 * 1024
+KEY_FILE_PASSES_MAX: Final = 16
+KEY_FILE_MEMORY_BYTES_MAX: Final = 1024 * 1024 * 1024
+"""What a key file may ask for before we refuse to stretch a passphrase for it."""
 ENVELOPE_FILE_BYTES_MAX: Final = 512 * 1024
 """A transaction on its way to or from an offline signer."""
 
