@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from p2p.errors import HandshakeError
 from p2p.handshake import Introduction
-from p2p.limits import Limits
+from p2p.limits import DOUBLINGS_MAX, Limits
 from p2p.model import Lane, Observer, PeerAddress
 from p2p.peers import Peer, PeerBook
 from p2p.reasons import Reason
@@ -30,10 +30,8 @@ class Backoff:
 
     def next_s(self) -> float:
         """Count a failure and return the seconds to wait."""
-        # The exponent is capped as well, or a peer that is away for weeks would overflow it.
-        ceiling = min(
-            self._limits.backoff_s_min * 2.0 ** min(self._failures, 32), self._limits.backoff_s_max
-        )
+        doubled = self._limits.backoff_s_min * 2.0 ** min(self._failures, DOUBLINGS_MAX)
+        ceiling = min(doubled, self._limits.backoff_s_max)
         self._failures += 1
         return ceiling * (0.5 + 0.5 * self._draw())
 

@@ -34,6 +34,9 @@ HOST_CHARS_MAX: Final = 253
 
 PORT_MAX: Final = 65_535
 
+DOUBLINGS_MAX: Final = 32
+"""Waits and bans double. A peer that fails for weeks shall not overflow the exponent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

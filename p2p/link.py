@@ -217,7 +217,7 @@ class Link:
     def _tick(self, ticks_max: int) -> None:
         if self._listening:
             self._silent_ticks += 1
-        if self._silent_ticks > ticks_max:
+        if self._silent_ticks >= ticks_max:
             raise LinkEndedError(Reason.SILENT)
         self._ping_number += 1
         self._ping_at = self._clock()

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 
 from p2p.handshake import Introduction
-from p2p.limits import Limits
+from p2p.limits import DOUBLINGS_MAX, Limits
 from p2p.link import Link
 from p2p.model import KindLimit, Lane, LaneInfo, Observer, PeerAddress, PeerInfo
 from p2p.ratelimit import PeerRates
@@ -155,7 +155,8 @@ class PeerBook:
 
     def ban(self, peer: Peer, reason: str) -> None:
         """Keep the peer out for a while, twice as long each time, within the limits."""
-        seconds = min(self._limits.ban_s_min * 2.0**peer.bans, self._limits.ban_s_max)
+        doubled = self._limits.ban_s_min * 2.0 ** min(peer.bans, DOUBLINGS_MAX)
+        seconds = min(doubled, self._limits.ban_s_max)
         peer.bans += 1
         peer.ban_reason = reason
         peer.banned_until = self._clock() + seconds

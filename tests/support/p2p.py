@@ -119,7 +119,9 @@ async def running(
 ) -> AsyncIterator[Node]:
     """A transport on the loopback for the time of the block; everybody is a member by default."""
     watch = Watch()
-    transport = Transport(
+    # In a thread, as the node does it: making the TLS contexts touches the disk.
+    transport = await asyncio.to_thread(
+        Transport,
         node_key=key,
         chain_id=chain_id,
         host="127.0.0.1",
