@@ -8,8 +8,9 @@ MedQuorumError
 ├── KeyFormatError         not a key, or a key file that does not open
 ├── VerificationError      a proof, certificate or receipt that does not hold
 ├── VaultError             a record that does not decrypt, or does not match its commitment
-└── ClientError            the node could not be reached, or answered with a problem
+└── ClientError            the client did not get what it asked for
     ├── UnreachableError   no answer; nothing is known about what was sent
+    ├── AnswerError        an answer that is not what the interface promises
     ├── ProblemError       the node's coded refusal (RFC 9457)
     └── WaitTimeoutError   the transaction is still pending; asking again is safe
 """
@@ -90,15 +91,33 @@ class UnreachableError(ClientError):
     """
 
 
+class AnswerError(ClientError):
+    """The node answered, but not as the interface promises. Something else may be listening
+    there.
+    """
+
+
 class ProblemError(ClientError):
     """The node refused with a coded problem document (RFC 9457)."""
 
-    def __init__(self, *, status: int, code: str, detail: str, retryable: bool) -> None:
+    def __init__(
+        self,
+        *,
+        status: int,
+        code: str,
+        detail: str,
+        retryable: bool,
+        retry_after_ms: int | None = None,
+        tx_id: str | None = None,
+    ) -> None:
         super().__init__(f"{code} (HTTP {status}): {detail}")
         self.status = status
         self.code = code
         self.detail = detail
         self.retryable = retryable
+        self.retry_after_ms = retry_after_ms
+        self.tx_id = tx_id
+        """Hexadecimal: of the refused transaction, or of the logged denial of an access."""
 
 
 class WaitTimeoutError(ClientError):
