@@ -243,7 +243,7 @@ class _BlockRun:
     def _standing(self, key: bytes) -> _Standing | TxError:
         context = self._context(identities.NAMESPACE)
         try:
-            signer = identities.signer_of_key(context, key)
+            signer = identities.signer_of_key(context, key, context.height)
         except TxError as refused:
             return refused
         org = identities.org_of(context, signer.org)

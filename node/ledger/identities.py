@@ -195,15 +195,15 @@ def binding_of(view: View, key: bytes) -> KeyBinding | None:
     return KEYS.get(view.read(NAMESPACE), key)
 
 
-def signer_of_key(view: View, key: bytes) -> Signer:
-    """Who signs with this key at the view's height.
+def signer_of_key(view: View, key: bytes, height: int) -> Signer:
+    """Who signs with this key at `height`, as far as the view knows: the next height is decided.
 
     E_ROLE if it belongs to nobody (or not yet), E_KEY_REVOKED if it was rotated away or revoked.
     """
     binding = binding_of(view, key)
-    if binding is None or view.height < binding.from_height:
+    if binding is None or height < binding.from_height:
         raise TxError(Code.ROLE, "no actor holds this key")
-    if binding.until_height != 0 and view.height >= binding.until_height:
+    if binding.until_height != 0 and height >= binding.until_height:
         raise TxError(Code.KEY_REVOKED, "the key was rotated away or revoked")
     return Signer(key, binding.actor, binding.org)
 

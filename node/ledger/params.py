@@ -76,6 +76,30 @@ def param(view: View, name: str) -> int:
     return row.value if view.height >= row.from_height else row.before
 
 
+def remembered_heights(view: View) -> int:
+    """For how many heights back the ids of transactions must be remembered, so that none is
+    committed twice.
+
+    After the window was narrowed, the wider one still counts until all that entered under it has
+    expired.
+    """
+    row = PARAMS.get(view.read(NAMESPACE), TX_WINDOW)
+    if row is None:
+        require(False, f"the ledger has no parameter {TX_WINDOW}")
+        return 0
+    settled = view.height >= row.from_height + row.before
+    return row.value if settled else max(row.value, row.before)
+
+
+def is_settling(view: View) -> bool:
+    """Whether transactions of an earlier, wider window may still be valid:
+
+    until then it is not changed again.
+    """
+    row = PARAMS.get(view.read(NAMESPACE), TX_WINDOW)
+    return row is not None and row.value < row.before and view.height < row.from_height + row.before
+
+
 def initial_row(declared: Param, value: int) -> ParamRow:
     """The row of a parameter that nobody changed yet."""
     return ParamRow(value, value, 0, declared.minimum, declared.maximum)

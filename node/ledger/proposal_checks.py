@@ -23,7 +23,14 @@ from node.ledger.membership import (
     activations,
     validator_set,
 )
-from node.ledger.params import ACTIVATION_HEIGHTS, PARAMS, PAUSE_MS_MAX, param
+from node.ledger.params import (
+    ACTIVATION_HEIGHTS,
+    PARAMS,
+    PAUSE_MS_MAX,
+    TX_WINDOW,
+    is_settling,
+    param,
+)
 from node.ledger.proposals import (
     NEVER_PAUSED,
     VALIDATORS_FLOOR,
@@ -104,6 +111,8 @@ def _check_param(view: View, content: ParamSet) -> None:
         raise TxError(Code.NOT_FOUND, "no such parameter")
     within = row.minimum <= content.value <= row.maximum
     refuse_unless(within, Code.SCHEMA, f"{content.name} is {row.minimum} to {row.maximum}")
+    if content.name == TX_WINDOW:
+        refuse_unless(not is_settling(view), Code.STATE, "the last change has not settled")
 
 
 def _check_validator_add(view: View, content: ValidatorAdd) -> None:

@@ -10,38 +10,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final, get_type_hints
 
 from medquorum.codec import Wire, decode
 from medquorum.errors import DecodeError, OversizedError
 from medquorum.hashing import Kind
-from medquorum.transaction import OPERATION_BYTES_MAX, Operation
+from medquorum.transaction import OPERATION_BYTES_MAX, Operation, Transaction
 from node.ledger import membership
 from node.ledger.codes import Code
 from node.ledger.context import View
+from node.ledger.entry import FIRST_VERSION, Entry
 from node.ledger.errors import RegistryError, TxError
 from node.ledger.membership import WHOLE_MODULE
 from node.ledger.params import CORE_PARAMS
-from node.ledger.txtype import EventType, Module, Param, Query, TxType
+from node.ledger.schemas import TypeSchema, type_schema
+from node.ledger.txtype import EventType, Module, Param, Query, Traffic, TxType
 
 DUE_NAMESPACE: Final = "due"
-FIRST_VERSION: Final = 1
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.\-]{0,63}")
 _ATTRIBUTES_MAX: Final = 16
 _U16_MAX: Final = 2**16 - 1
 _INT_MAX: Final = 2**53 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A transaction type and the module that it belongs to."""
-
-    module: Module
-    type: TxType[Any]
-    built_in: bool
 
 
 class Registry:
@@ -92,6 +83,10 @@ class Registry:
         """All types, in the order of their names and versions."""
         return tuple(self._types[key] for key in sorted(self._types))
 
+    def schemas(self) -> tuple[TypeSchema, ...]:
+        """The published form of all types, in the order of their names and versions."""
+        return tuple(type_schema(entry) for entry in self.entries())
+
     def query(self, name: str) -> Query[Any] | None:
         """The query, or None."""
         return self._queries.get(name)
@@ -107,6 +102,21 @@ class Registry:
     def events(self) -> tuple[EventType, ...]:
         """All events, in the order of their names."""
         return tuple(self._events[name] for name in sorted(self._events))
+
+    def traffic(self, tx: Transaction) -> Traffic:
+        """The fairness class of a transaction:
+
+        the humblest of its operations', so that bulk cannot ride on a vote.
+        """
+        classes = {
+            entry.type.traffic
+            for operation in tx.body.operations
+            if (entry := self._types.get((operation.type, operation.version))) is not None
+        }
+        for traffic in (Traffic.BULK, Traffic.CLINICAL):
+            if traffic in classes:
+                return traffic
+        return Traffic.GOVERNANCE if classes else Traffic.BULK
 
     def decode_body(self, operation: Operation) -> Wire:
         """The operation's body. Raises TxError: E_TYPE for an unknown type, E_SIZE, or E_SCHEMA for
@@ -130,10 +140,10 @@ class Registry:
         decided = membership.is_activated(view, entry.type.name, entry.type.version)
         if decided is not None:
             return decided
-        if entry.type.version != FIRST_VERSION:
-            return False
-        if entry.built_in:
+        if entry.from_genesis:
             return True
+        if entry.built_in or entry.type.version != FIRST_VERSION:
+            return False
         return bool(membership.is_activated(view, entry.module.name, WHOLE_MODULE))
 
 
