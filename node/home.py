@@ -58,6 +58,11 @@ class Home:
         return self.data / "consensus.log"
 
     @property
+    def evidence(self) -> Path:
+        """Proofs of validators' misbehaviour."""
+        return self.data / "evidence.log"
+
+    @property
     def sign_state(self) -> Path:
         """The guard against signing twice. Never restore an old copy of it."""
         return self.data / "sign_state"

@@ -17,7 +17,40 @@ from structlog.typing import FilteringBoundLogger
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 ALLOWED: Final = frozenset(
-    ["event", "level", "timestamp", "node", "part", "height", "round", "phase", "txid", "peer", "reason", "code", "detail", "count", "bytes", "port", "host", "duration_ms", "trace_id", "version", "chain_id", "state", "path", "error", "free_bytes", "target", "kind", "validator", "name", "status", "method", "route"]
+    [
+        "event",
+        "level",
+        "timestamp",
+        "node",
+        "part",
+        "height",
+        "round",
+        "phase",
+        "txid",
+        "peer",
+        "reason",
+        "code",
+        "detail",
+        "count",
+        "bytes",
+        "port",
+        "host",
+        "duration_ms",
+        "trace_id",
+        "version",
+        "chain_id",
+        "state",
+        "path",
+        "error",
+        "free_bytes",
+        "target",
+        "kind",
+        "validator",
+        "name",
+        "status",
+        "method",
+        "route",
+    ]
 )
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from medquorum.codec import INT_MAX
 from medquorum.invariants import require
 from medquorum.transaction import Transaction
 from node.ledger.txtype import Traffic
@@ -112,14 +113,20 @@ class Mempool:
             heapq.heapify(self._expiries)
         return None
 
-    def candidates(self, *, txs_max: int, bytes_max: int, operations_max: int) -> list[Transaction]:
+    def candidates(
+        self, *, txs_max: int, bytes_max: int, operations_max: int, valid_until_max: int = INT_MAX
+    ) -> list[Transaction]:
         """The next transactions for a block, in fair order, within the limits.
 
-        They stay in the pool until removed.
+        They stay in the pool until removed. Those that are valid beyond `valid_until_max` are
+        passed over: governance may have shortened the window after they came.
         """
         chosen: list[Transaction] = []
         size = operations = 0
-        walks = {traffic: _Walk(self._lanes[traffic], self._entries) for traffic in Traffic}
+        walks = {
+            traffic: _Walk(lanes, self._entries, valid_until_max)
+            for traffic, lanes in self._lanes.items()
+        }
         while True:
             progressed = False
             for traffic, turns in TURNS:
@@ -206,15 +213,16 @@ class Mempool:
 
 
 class _Walk:
-    """Reads one class's lanes without changing them:
-
-    one transaction of each organisation in turn.
-    """
+    """Reads one class's lanes without changing them: one of each organisation in turn."""
 
     def __init__(
-        self, lanes: OrderedDict[bytes, deque[bytes]], entries: dict[bytes, PoolTx]
+        self,
+        lanes: OrderedDict[bytes, deque[bytes]],
+        entries: dict[bytes, PoolTx],
+        valid_until_max: int,
     ) -> None:
         self._entries = entries
+        self._valid_until_max = valid_until_max
         self._turns: deque[deque[bytes]] = deque(deque(lane) for lane in lanes.values())
 
     def peek(self) -> PoolTx | None:
@@ -222,7 +230,7 @@ class _Walk:
             lane = self._turns[0]
             while lane:
                 entry = self._entries.get(lane[0])
-                if entry is not None:
+                if entry is not None and entry.tx.body.valid_until <= self._valid_until_max:
                     return entry
                 lane.popleft()
             self._turns.popleft()

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from medquorum.block import Header, Result, ValidatorSet
+from medquorum.block import Header, Result
 from medquorum.certificate import CommitCertificate
 from medquorum.codec import U16, Hash, Height, Wire, decode
 from medquorum.transaction import TX_BYTES_MAX
@@ -20,8 +20,7 @@ from node.limits import (
     SYNC_BLOCKS_PER_REQUEST,
     SYNC_BYTES_PER_RESPONSE,
 )
-from p2p.limits import KindLimit
-from p2p.transport import Lane
+from p2p.model import KindLimit, Lane
 
 CONSENSUS_BYTES_MAX: Final = 4 * 1024 * 1024
 BATCH_BYTES_MAX: Final = GOSSIP_BATCH_BYTES + TX_BYTES_MAX + 64 * 1024
@@ -106,18 +105,3 @@ class BlockBody(Wire):
 def decode_body(data: bytes) -> BlockBody:
     """The ids in a proposal's body. Raises a DecodeError."""
     return decode(BlockBody, data, size_max=CONSENSUS_BYTES_MAX)
-
-
-__all__ = [
-    "KINDS",
-    "BlockBody",
-    "Blocks",
-    "CertifiedBlock",
-    "FrameKind",
-    "GetBlocks",
-    "GetTxs",
-    "Tip",
-    "TxBatch",
-    "ValidatorSet",
-    "decode_body",
-]

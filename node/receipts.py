@@ -1,0 +1,63 @@
+"""Builds receipts and validator histories from the committed chain. Reads much: for a reader thread.
+
+What is built here is not trusted by anybody: who receives it verifies it against the genesis.
+"""
+
+from __future__ import annotations
+
+from medquorum.history import Certified, SetChange
+from medquorum.invariants import InvariantBroken
+from medquorum.limits import HISTORY_CHANGES_MAX
+from medquorum.receipt import make_receipt
+from medquorum.transaction import Transaction
+from storage.chain import ChainStore
+
+
+def receipt_file(blocks: ChainStore, tx_id: bytes) -> bytes | None:
+    """The receipt of a committed transaction as a file, or None if it stands in no block."""
+    place = blocks.locate(tx_id)
+    if place is None:
+        return None
+    height, index = place
+    block = blocks.block(height)
+    if block is None:
+        raise InvariantBroken(f"height {height} is indexed and not stored")
+    receipt = make_receipt(
+        transaction=Transaction.decode(block.transactions[index]),
+        outcomes=block.outcomes,
+        tx_ids=block.tx_ids,
+        index=index,
+        block=Certified(block.header, block.result, block.certificate),
+        history=history_before(blocks, height),
+        events=block.events,
+    )
+    return receipt.dump()
+
+
+def raw_transaction(blocks: ChainStore, tx_id: bytes) -> bytes | None:
+    """The bytes of a committed transaction as they were signed, or None if it stands in no block."""
+    place = blocks.locate(tx_id)
+    return None if place is None else blocks.transactions(place[0])[place[1]]
+
+
+def certified_at(blocks: ChainStore, height: int) -> Certified | None:
+    """What a height's validators signed, or None if it is not here."""
+    header, result, certificate = (
+        blocks.header(height), blocks.result(height), blocks.certificate(height),
+    )  # fmt: skip
+    if header is None or result is None or certificate is None:
+        return None
+    return Certified(header, result, certificate)
+
+
+def history_before(blocks: ChainStore, height: int) -> tuple[SetChange, ...]:
+    """Every change of the validator set below `height`, from the genesis on."""
+    changes: list[SetChange] = []
+    for changed in blocks.validator_changes(1, HISTORY_CHANGES_MAX):
+        if changed >= height:
+            break
+        certified = certified_at(blocks, changed)
+        if certified is None:
+            raise InvariantBroken(f"height {changed} changed the validators and is not stored")
+        changes.append(SetChange(certified, blocks.validators(changed + 1)))
+    return tuple(changes)

@@ -1,0 +1,67 @@
+"""Everything that the handlers of the HTTP side may use, in one place that only app.py fills.
+
+Handlers get this and the request, and nothing else: no globals, no look-ups. What is a callable here
+answers at once, on the event loop, and never raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    # The types only: a handler's test need not load the consensus side of the daemon.
+    from consensus.engine import EngineStatus
+    from node.chain import Chain
+    from node.intake import Admission
+    from node.mempool import Mempool
+    from node.ops.diskguard import DiskGuard
+    from node.ops.metrics import Metrics
+    from node.sync import SyncStatus
+    from node.threads import Worker
+    from node.tracker import Tracker
+    from node.vault.gateway import Gateway
+    from p2p.model import PeerInfo
+
+
+class Submitter(Protocol):
+    """The intake, as handlers need it."""
+
+    async def submit(self, raws: Sequence[bytes], *, local: bool) -> list[Admission]:
+        """Check and admit, in order. Raises RefusedError if too many wait already."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What handlers may use. `readers` is a thread pool of their own for reads that touch much data:
+    never the ledger's or the writer's thread, for which consensus waits.
+
+    `allowed_hosts` are the names by which clients may call this node, as in the configuration
+    (rpc.allowed_hosts). `halted` is why the node stopped voting for good, or None. `vault` is None
+    if this node keeps no records. `now_ms` is the wall clock.
+    """
+
+    chain: Chain
+    pool: Mempool
+    intake: Submitter
+    tracker: Tracker
+    readers: Worker
+    metrics: Metrics
+    disk: DiskGuard
+    vault: Gateway | None
+    allowed_hosts: tuple[str, ...]
+    node_key: bytes
+    validator_key: bytes | None
+    version: str
+    now_ms: Callable[[], int]
+    sync_status: Callable[[], SyncStatus | None]
+    engine_status: Callable[[], EngineStatus | None]
+    peers: Callable[[], tuple[PeerInfo, ...]]
+    halted: Callable[[], str | None]
+
+    def is_validator(self) -> bool:
+        """Whether this node votes on the next height."""
+        members = self.chain.tip.validators.validators
+        return any(member.key == self.validator_key for member in members)

@@ -1,0 +1,97 @@
+"""Opens everything durable of a node in the right order, and closes it in the reverse."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from consensus.messages import LogRecord, decode_record
+from medquorum.errors import DecodeError
+from medquorum.genesis import Genesis
+from node.chain import Chain
+from node.config.schema import Config
+from node.errors import IdentityError
+from node.home import Home
+from node.ledger.registry import Registry
+from storage.errors import DamagedLogError
+from storage.journal import MempoolJournal
+from storage.leveldb import LevelDB
+from storage.lock import DataDirLock
+from storage.signstate import SignState
+from storage.wal import WriteAheadLog
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The open stores of one node. `guard` is None on an observer."""
+
+    chain: Chain
+    consensus_log: WriteAheadLog
+    records: tuple[LogRecord, ...]
+    evidence: WriteAheadLog
+    guard: SignState | None
+    journal: MempoolJournal
+    kv: LevelDB
+    closing: ExitStack
+
+    def close(self) -> None:
+        """Close all; the lock of the data directory goes last. No other thread may be in a call."""
+        self.closing.close()
+
+
+def open_stores(
+    home: Home, config: Config, genesis: Genesis, registry: Registry, validator: bytes | None
+) -> Stores:
+    """Open or create the stores below `home.data`.
+
+    `validator` is the public validator key, None for an observer. Raises StorageErrors as they come,
+    and IdentityError if the data belongs to another chain or the sign state is missing although
+    there are blocks: then the validator may have signed votes that nobody here remembers.
+    """
+    with ExitStack() as opening:
+        opening.enter_context(DataDirLock(home.data))
+        kv = LevelDB(
+            home.chain,
+            write_buffer_bytes=config.storage.write_buffer_bytes,
+            cache_bytes=config.storage.cache_bytes,
+        )
+        opening.callback(kv.close)
+        chain = Chain(kv, genesis, registry, keep_versions=config.storage.keep_versions)
+        guard = None if validator is None else _open_guard(home, chain, validator)
+        consensus_log = WriteAheadLog.open(home.consensus_log)
+        opening.callback(consensus_log.close)
+        evidence = WriteAheadLog.open(home.evidence)
+        opening.callback(evidence.close)
+        journal = MempoolJournal(home.mempool)
+        opening.callback(journal.close)
+        records = _decode_records(home, consensus_log)
+        return Stores(
+            chain=chain,
+            consensus_log=consensus_log,
+            records=records,
+            evidence=evidence,
+            guard=guard,
+            journal=journal,
+            kv=kv,
+            closing=opening.pop_all(),
+        )
+
+
+def _open_guard(home: Home, chain: Chain, validator: bytes) -> SignState:
+    if SignState.exists(home.sign_state):
+        guard = SignState.open(home.sign_state)
+        guard.check_owner(chain.chain_id, validator)
+        return guard
+    raise IdentityError(
+        f"{home.sign_state} is missing: without it this validator could contradict votes that it"
+        " signed before. If the key has never voted on this chain, create it with"
+        " 'medquorum keys new-sign-state'; else rejoin with a new validator key, by governance"
+    )
+
+
+def _decode_records(home: Home, log: WriteAheadLog) -> tuple[LogRecord, ...]:
+    try:
+        return tuple(decode_record(record) for record in log.records)
+    except DecodeError as error:
+        # The checksum holds, so this is no bit rot: another version wrote it, or somebody edited it.
+        raise DamagedLogError(home.consensus_log, 0, f"a record does not decode: {error}") from None

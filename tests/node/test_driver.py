@@ -1,0 +1,174 @@
+"""The driver's promises: durable before it leaves, guarded, and over after a halt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from consensus.engine import (
+    Effects,
+    EngineStatus,
+    Event,
+    Halt,
+    HeightStarted,
+    PeerFault,
+    Send,
+    SetTimer,
+    Timer,
+    TimerKind,
+    WorkAvailable,
+)
+from consensus.messages import AcceptedRecord, Commit, LogRecord, Prepare, Status, encode_record
+from medquorum.invariants import InvariantBroken
+from node.driver import Driver
+from storage.signstate import SignedVote
+
+KEY = b"\x01" + bytes(32)
+HASH = bytes([7]) * 32
+SIGNATURE = b"\x01" + bytes(64)
+RECORD = AcceptedRecord(5, 0, HASH)
+PREPARE = Prepare(5, 0, KEY, HASH, SIGNATURE)
+COMMIT = Commit(5, 0, KEY, HASH, HASH, SIGNATURE)
+
+
+@dataclass
+class Scripted:
+    """An engine that answers each event with the next effects of a list."""
+
+    script: list[Effects]
+    stepped: list[Event] = field(default_factory=list)
+
+    def start(self) -> Effects:
+        """Recovery asks for nothing."""
+        return Effects()
+
+    def step(self, event: Event) -> Effects:
+        """The next line of the script."""
+        self.stepped.append(event)
+        return self.script.pop(0)
+
+    def status(self) -> EngineStatus:
+        """Never asked here."""
+        raise NotImplementedError
+
+    def check_invariants(self) -> None:
+        """A script has none."""
+
+    @classmethod
+    def recover(
+        cls,
+        *,
+        chain_id: bytes,
+        signer: object,
+        verify: object,
+        timing: object,
+        started: HeightStarted,
+        records: object,
+    ) -> Scripted:
+        """A script is not recovered."""
+        raise NotImplementedError
+
+
+@dataclass
+class World:
+    """Log, guard and ports in one, so that the order across them can be read off `happened`."""
+
+    happened: list[str] = field(default_factory=list)
+    appended: list[bytes] = field(default_factory=list)
+    voted: list[SignedVote] = field(default_factory=list)
+
+    def append(self, records: Sequence[bytes]) -> None:
+        """Log.append."""
+        self.happened.append("append")
+        self.appended.extend(records)
+
+    def save_all(self, votes: Sequence[SignedVote]) -> None:
+        """Guard.save_all."""
+        self.happened.append("guard")
+        self.voted.extend(votes)
+
+    def __getattr__(self, name: str) -> object:
+        """Every port writes down that it was called."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *_: self.happened.append(name)
+
+
+def drive(world: World, *script: Effects, guard: bool = True) -> Driver:
+    """A driver of a scripted engine in `world`."""
+    return Driver(Scripted(list(script)), world, world if guard else None, world)  # type: ignore[arg-type]  # World's ports come from __getattr__
+
+
+def run(driver: Driver, count: int) -> None:
+    """Let the driver handle `count` events together."""
+    round_ = driver.step([WorkAvailable()] * count)
+    if round_.needs_disk:
+        driver.make_durable(round_)
+    driver.obey(round_)
+
+
+def persist_and_send(record: LogRecord, message: Prepare | Commit | Status) -> Effects:
+    """The effects of a vote."""
+    return Effects(persist=(record,), send=(Send(None, message),))
+
+
+def test_votes_are_durable_before_they_leave() -> None:
+    world = World()
+    run(drive(world, persist_and_send(RECORD, PREPARE)), 1)
+    assert world.happened == ["append", "guard", "send"]
+    assert world.appended == [encode_record(RECORD)]
+    assert [vote.step for vote in world.voted] == [(5, 0, 2)]
+
+
+def test_events_handled_together_share_one_write() -> None:
+    world = World()
+    run(drive(world, persist_and_send(RECORD, PREPARE), persist_and_send(RECORD, COMMIT)), 2)
+    assert world.happened == ["append", "guard", "send", "send"]
+    assert len(world.appended) == 2
+    assert [vote.step for vote in world.voted] == [(5, 0, 2), (5, 0, 3)]
+
+
+def test_a_vote_that_is_sent_again_passes_the_guard_once() -> None:
+    world = World()
+    driver = drive(world, persist_and_send(RECORD, PREPARE), Effects(send=(Send(None, PREPARE),)))
+    run(driver, 1)
+    run(driver, 1)
+    assert world.happened == ["append", "guard", "send", "send"]
+
+
+def test_messages_that_are_no_votes_do_not_pass_the_guard() -> None:
+    world = World()
+    run(drive(world, Effects(send=(Send(KEY, Status(5, 0)),))), 1)
+    assert world.happened == ["send"]
+
+
+def test_after_a_halt_no_event_is_looked_at() -> None:
+    world = World()
+    engine = Scripted([Effects(halt=Halt("divergence", "")), Effects()])
+    driver = Driver(engine, world, world, world)  # type: ignore[arg-type]  # see drive
+    run(driver, 2)
+    assert len(engine.stepped) == 1
+    assert world.happened == ["halt"]
+
+
+def test_effects_are_obeyed_in_the_order_of_their_fields() -> None:
+    world = World()
+    effects = Effects(
+        send=(Send(None, Status(5, 0)),),
+        timers=(SetTimer(Timer(TimerKind.ROUND, 5, 0), 10),),
+        faults=(PeerFault(KEY, "lied"),),
+        dropped=("late",),
+        halt=Halt("x", ""),
+    )
+    run(drive(world, effects), 1)
+    assert world.happened == ["send", "set_timer", "fault", "dropped", "halt"]
+
+
+def test_an_observer_never_votes() -> None:
+    world = World()
+    driver = drive(world, persist_and_send(RECORD, PREPARE), guard=False)
+    with pytest.raises(InvariantBroken):
+        run(driver, 1)
+    assert "send" not in world.happened
