@@ -36,6 +36,7 @@ from node.ledger.blockcheck import Parent, check_block
 from node.ledger.due import NAMESPACE as DUE_NAMESPACE
 from node.ledger.due import next_due_ms
 from node.ledger.limits import BLOCK_BYTES_MAX, BLOCK_OPERATIONS_MAX, BLOCK_TXS_MAX
+from node.ledger.params import TX_WINDOW, param
 from node.limits import BLOCK_TIME_AHEAD_MS, EXECUTIONS_KEPT
 from node.mempool import Mempool
 from node.roster import Roster
@@ -157,9 +158,12 @@ class BlockWork:
         if request.height != self._chain.tip.height + 1:
             return
         transactions = self._pool.candidates(
-            txs_max=BLOCK_TXS_MAX, bytes_max=BLOCK_BYTES_MAX, operations_max=BLOCK_OPERATIONS_MAX
+            txs_max=BLOCK_TXS_MAX,
+            bytes_max=BLOCK_BYTES_MAX,
+            operations_max=BLOCK_OPERATIONS_MAX,
+            valid_until_max=self._chain.tip.height + param(self._chain.view(), TX_WINDOW),
         )
-        tx_ids = tuple(tx.id for tx in transactions if tx.body.valid_until >= request.height)
+        tx_ids = tuple(tx.id for tx in transactions)
         header = Header(
             version=1,
             chain_id=self._chain.chain_id,

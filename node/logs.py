@@ -17,7 +17,7 @@ from structlog.typing import FilteringBoundLogger
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 ALLOWED: Final = frozenset(
-    [
+    {
         "event",
         "level",
         "timestamp",
@@ -50,7 +50,7 @@ ALLOWED: Final = frozenset(
         "status",
         "method",
         "route",
-    ]
+    }
 )
 
 

@@ -13,7 +13,6 @@ from node.config.schema import Config
 from node.errors import IdentityError
 from node.home import Home
 from node.ledger.registry import Registry
-from storage.errors import DamagedLogError
 from storage.journal import MempoolJournal
 from storage.leveldb import LevelDB
 from storage.lock import DataDirLock
@@ -44,8 +43,8 @@ def open_stores(
 ) -> Stores:
     """Open or create the stores below `home.data`.
 
-    `validator` is the public validator key, None for an observer. Raises StorageErrors as they come,
-    and IdentityError if the data belongs to another chain or the sign state is missing although
+    `validator` is the public validator key, None for an observer. Raises StorageErrors as they
+    come, and IdentityError if the data belongs to another chain or the sign state is missing although
     there are blocks: then the validator may have signed votes that nobody here remembers.
     """
     with ExitStack() as opening:
@@ -93,5 +92,5 @@ def _decode_records(home: Home, log: WriteAheadLog) -> tuple[LogRecord, ...]:
     try:
         return tuple(decode_record(record) for record in log.records)
     except DecodeError as error:
-        # The checksum holds, so this is no bit rot: another version wrote it, or somebody edited it.
-        raise DamagedLogError(home.consensus_log, 0, f"a record does not decode: {error}") from None
+        # The checksum holds, so this is no bit rot: another version wrote it, or somebody edited.
+        raise IdentityError(f"{home.consensus_log}: a record does not decode: {error}") from None
