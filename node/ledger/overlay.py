@@ -67,7 +67,7 @@ class NamespaceState:
         known = self._known.get(key, _MISSING)
         if not isinstance(known, _Missing):
             return known
-        value = self._known[key] = self._reader.get(self._name, key)
+        value = self._known[key] = self._base[key] = self._reader.get(self._name, key)
         return value
 
     def put(self, key: bytes, value: bytes) -> None:
@@ -90,9 +90,9 @@ class NamespaceState:
 
     def commit(self) -> None:
         """The transaction succeeded: its writes are the block's."""
-        for key in self._tx:
-            if key not in self._block:
-                self._unordered.append(key)
+        if not self._tx:
+            return
+        self._unordered.extend([key for key in self._tx if key not in self._block])
         self._block.update(self._tx)
         self._known.update(self._tx)
         self._tx.clear()

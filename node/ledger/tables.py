@@ -67,44 +67,46 @@ class Table(Generic[ValueT]):
         self.meaning = meaning
 
     def key(self, *parts: KeyPart) -> bytes:
-        """The key of a row, or the common start of the keys of many rows if trailing parts are left
-        out.
-        """
-        require(
-            len(parts) <= len(self.key_parts), f"table {self.name} has keys of {self.key_parts}"
-        )
-        return self.prefix + b"".join(_encode_part(part) for part in parts)
+        """The key of a row; or, with trailing parts left out, the common start of many rows' keys."""
+        if len(parts) > len(self.key_parts):
+            self._wrong_parts(parts)
+        # One id is by far the most frequent key: a block looks up thousands.
+        if len(parts) == 1 and isinstance(parts[0], bytes):
+            return self.prefix + parts[0]
+        return self.prefix + b"".join([_encode_part(part) for part in parts])
 
     def get(self, state: ReadableState, *parts: KeyPart) -> ValueT | None:
         """The row, or None."""
-        data = state.get(self.key(*parts))
+        data = state.get(self._row_key(parts))
         return None if data is None else decode(self.value, data, size_max=VALUE_BYTES_MAX)
 
     def has(self, state: ReadableState, *parts: KeyPart) -> bool:
         """Whether the row exists."""
-        return state.get(self.key(*parts)) is not None
+        return state.get(self._row_key(parts)) is not None
 
     def put(self, state: WritableState, row: ValueT, *parts: KeyPart) -> None:
         """Set the row."""
-        require(
-            len(parts) == len(self.key_parts), f"table {self.name} has keys of {self.key_parts}"
-        )
         data = encode(row)
-        require(len(data) <= VALUE_BYTES_MAX, f"a row of table {self.name} has {len(data)} bytes")
-        state.put(self.key(*parts), data)
+        if len(data) > VALUE_BYTES_MAX:
+            require(False, f"a row of table {self.name} has {len(data)} bytes")
+        state.put(self._row_key(parts), data)
 
     def delete(self, state: WritableState, *parts: KeyPart) -> None:
         """Remove the row."""
-        require(
-            len(parts) == len(self.key_parts), f"table {self.name} has keys of {self.key_parts}"
-        )
-        state.delete(self.key(*parts))
+        state.delete(self._row_key(parts))
+
+    def _row_key(self, parts: tuple[KeyPart, ...]) -> bytes:
+        if len(parts) != len(self.key_parts):
+            self._wrong_parts(parts)
+        return self.key(*parts)
+
+    def _wrong_parts(self, parts: tuple[KeyPart, ...]) -> None:
+        require(False, f"table {self.name} has keys of {self.key_parts}, not of {len(parts)} parts")
 
     def rows(
         self, state: ReadableState, *parts: KeyPart, after: bytes = b"", reverse: bool = False
     ) -> Iterator[tuple[bytes, ValueT]]:
-        """Rows whose key begins with `parts`, in key order, as (key without the table's prefix and
-        `parts`, row).
+        """Rows whose key begins with `parts`, in key order: (the rest of the key, row).
 
         `after` skips the rows up to and including that remainder: the cursor of a paged query.
         """
@@ -122,10 +124,8 @@ def prefix_end(prefix: bytes) -> bytes:
 
 
 def _encode_part(part: KeyPart) -> bytes:
-    match part:
-        case bytes():
-            return part
-        case int():
-            return part.to_bytes(8, "big")
-        case str():
-            return part.encode() + b"\x00"
+    if isinstance(part, bytes):
+        return part
+    if isinstance(part, int):
+        return part.to_bytes(8, "big")
+    return part.encode() + b"\x00"
