@@ -13,18 +13,16 @@ from node.ledger.codes import Code
 from node.ledger.context import Context
 from node.ledger.errors import TxError, refuse_unless
 from node.ledger.identities import actor_of, org_of
-from node.ledger.roles import Role
 from node.ledger.types.records.classes import Confidentiality
 from node.ledger.types.records.purposes import INCLUDED_IN, Purpose, is_a
 from node.ledger.types.records.terms import (
     NOBODY,
+    ROLES,
     Decision,
     Scope,
     require_distinct,
     require_maybe_hashes,
 )
-
-ROLES = frozenset(role.value for role in Role)
 
 
 def check_terms(

@@ -29,6 +29,7 @@ from node.ledger.types.records.rows import (
 )
 from node.ledger.types.records.terms import (
     NOBODY,
+    ROLES,
     RequestState,
     require_distinct,
     require_maybe_hashes,
@@ -44,6 +45,7 @@ def request(body: RequestAccess, ctx: Context) -> None:
     """
     require_maybe_hashes(body.grant_id)
     require_distinct(body.classes, "a class")
+    refuse_unless(body.role in ROLES, Code.SCHEMA, "unknown role")
     patient = active_patient(ctx, body.pid)
     actor = _requester(body, patient, ctx)
     require_org_active(ctx, body.org)

@@ -10,6 +10,7 @@ from msgspec import Meta
 from medquorum.codec import TimeMs, Wire
 from node.ledger.codes import Code
 from node.ledger.errors import refuse_unless
+from node.ledger.roles import Role
 from node.ledger.types.records.classes import Confidentiality, RecordClass
 from node.ledger.types.records.limits import PURPOSES_PER_SCOPE_MAX
 from node.ledger.types.records.purposes import Purpose
@@ -23,6 +24,7 @@ Flag = Annotated[int, Meta(ge=0, le=1)]
 
 NOBODY: Final = b""
 HASH_BYTES: Final = 32
+ROLES: Final = frozenset(role.value for role in Role)
 
 
 class Decision(StrEnum):
