@@ -43,13 +43,15 @@ class NamespaceState:
     Modules other than its own see it as a ReadableState.
     """
 
-    __slots__ = ("_block", "_known", "_name", "_ordered", "_reader", "_tx", "_unordered")
+    __slots__ = ("_base", "_block", "_known", "_name", "_ordered", "_reader", "_tx", "_unordered")
 
     def __init__(self, reader: StateReader, name: str) -> None:
         self._reader = reader
         self._name = name
         self._tx: dict[bytes, bytes | None] = {}
         self._block: dict[bytes, bytes | None] = {}
+        # What was looked up in the committed state, for `changes`.
+        self._base: dict[bytes, bytes | None] = {}
         # Everything looked up or written in this block, so that `get` needs one dictionary for
         # both.
         self._known: dict[bytes, bytes | None] = {}
@@ -106,11 +108,11 @@ class NamespaceState:
 
         Writes that change nothing are left out.
         """
-        return {
-            key: value
-            for key, value in self._block.items()
-            if value != self._reader.get(self._name, key)
-        }
+        return {key: value for key, value in self._block.items() if value != self._committed(key)}
+
+    def _committed(self, key: bytes) -> bytes | None:
+        base = self._base.get(key, _MISSING)
+        return self._reader.get(self._name, key) if isinstance(base, _Missing) else base
 
     def _written_between(
         self, start: bytes, stop: bytes, *, reverse: bool

@@ -67,7 +67,7 @@ class Table(Generic[ValueT]):
         self.meaning = meaning
 
     def key(self, *parts: KeyPart) -> bytes:
-        """The key of a row; or, with trailing parts left out, the common start of many rows' keys."""
+        """The key of a row; with trailing parts left out, the common start of many rows' keys."""
         if len(parts) > len(self.key_parts):
             self._wrong_parts(parts)
         # One id is by far the most frequent key: a block looks up thousands.
