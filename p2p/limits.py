@@ -73,6 +73,8 @@ class Limits:
     close_s_max: float = 1.0
     linger_s_max: float = 2.0
     """How long a superseded connection may still deliver what was under way."""
+    lingering_max: int = 4
+    """How many such connections one peer may have. Beyond it the oldest is cut."""
 
     # Queues, per peer and lane.
     consensus_queue_messages_max: int = 4_096

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from p2p.limits import Limits
 from p2p.model import Observer
 from p2p.ratelimit import AttemptRates, address_group
 from p2p.reasons import Reason
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Gate:
@@ -82,11 +85,11 @@ async def accept_forever(
     while True:
         try:
             connection, remote = await loop.sock_accept(listening)
-        except OSError:
-            # Most often the process is out of file descriptors. The connection waits in the
-            # backlog, so an immediate retry would spin.
-            observer.dropped(Reason.NO_FILE_DESCRIPTORS)
-            await asyncio.sleep(limits.accept_pause_s)
+        except OSError as error:
+            observer.dropped(Reason.ACCEPT_FAILED)
+            # Out of descriptors or memory: the connection stays in the backlog, and an immediate
+            # retry would spin. Anything else concerns that one connection, which is gone.
+            await asyncio.sleep(limits.accept_pause_s if error.errno in _EXHAUSTED else 0)
             continue
         address = address_group(remote[0])
         refused = gate.enter(address, clock())

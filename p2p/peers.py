@@ -40,6 +40,8 @@ class Peer:
         self.node_key = node_key
         self.address: PeerAddress | None = None
         self.links: dict[Lane, Link] = {}
+        self.lingering: list[Link] = []
+        """Links that were replaced and still deliver what was under way, oldest first."""
         self.queues = {lane: SendQueue(lane, limits) for lane in Lane}
         self.rates = PeerRates(kinds, limits, now)
         self.down = {lane: asyncio.Event() for lane in Lane}
@@ -129,15 +131,23 @@ class PeerBook:
         peer.down[introduction.lane].clear()
         peer.software = introduction.hello.software
         if standing is not None:
-            standing.retire()
+            self._retire(peer, standing)
         if peer.connected and not was_connected:
             self._announce(peer.node_key, connected=True)
 
+    def attach_retired(self, link: Link) -> None:
+        """Only hear `link` out: another is preferred, but the peer may have sent on this one."""
+        self._retire(self.enter(link.introduction.peer), link)
+
     def detach(self, link: Link) -> None:
-        """Forget `link`, unless another has taken its place. What waited to be sent is dropped."""
+        """Forget `link`. What waited to be sent on it is dropped, unless another took its place."""
         lane = link.introduction.lane
         peer = self._peers.get(link.introduction.peer)
-        if peer is None or peer.links.get(lane) is not link:
+        if peer is None:
+            return
+        if link in peer.lingering:
+            peer.lingering.remove(link)
+        if peer.links.get(lane) is not link:
             return
         was_connected = peer.connected
         del peer.links[lane]
@@ -149,7 +159,7 @@ class PeerBook:
 
     def end(self, peer: Peer, reason: Reason) -> None:
         """End all links of the peer. From now on it counts as not connected."""
-        for link in tuple(peer.links.values()):
+        for link in (*peer.links.values(), *peer.lingering):
             self.detach(link)
             link.end(reason)
 
@@ -164,10 +174,12 @@ class PeerBook:
     def recheck_membership(self) -> None:
         """End the links of those who are no longer members, and forget them unless configured."""
         for peer in self:
-            peer.nudge.set()
             if self._is_member(peer.node_key):
+                # Others are not nudged, or a call at every height would undo the backoff.
+                if peer.last_reason == Reason.NOT_MEMBER:
+                    peer.nudge.set()
                 continue
-            if len(peer.links) > 0:
+            if len(peer.links) + len(peer.lingering) > 0:
                 peer.last_reason = Reason.NOT_MEMBER
                 self.end(peer, Reason.NOT_MEMBER)
             if peer.address is None:
@@ -177,6 +189,12 @@ class PeerBook:
         """Every peer as it stands now, for the status page, in the order of the keys."""
         now = self._clock()
         return tuple(_describe(self._peers[node_key], now) for node_key in sorted(self._peers))
+
+    def _retire(self, peer: Peer, link: Link) -> None:
+        link.retire()
+        peer.lingering.append(link)
+        if len(peer.lingering) > self._limits.lingering_max:
+            peer.lingering.pop(0).end(Reason.SUPERSEDED)
 
     def _announce(self, node_key: bytes, *, connected: bool) -> None:
         self._observer.peer_changed(node_key, connected)

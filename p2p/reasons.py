@@ -16,7 +16,7 @@ class Reason(StrEnum):
     # Before TLS is up.
     TOO_MANY_UNAUTHENTICATED = "too_many_unauthenticated"
     TOO_MANY_ATTEMPTS = "too_many_attempts"
-    NO_FILE_DESCRIPTORS = "no_file_descriptors"
+    ACCEPT_FAILED = "accept_failed"
     DIAL_FAILED = "dial_failed"
     HANDSHAKE_TIMEOUT = "handshake_timeout"
     HANDSHAKE_LOST = "handshake_lost"

@@ -128,6 +128,7 @@ class Transport:
         Raises ListenError before anything is started. An exception out of `on_frame` or another
         callback is a fault of this node: it ends the transport and comes out in an ExceptionGroup.
         """
+        require(self._tasks is None, "a transport runs once at a time")
         listening = await bind(self._host, self._port, self._limits)
         self._port = int(listening.getsockname()[1])
         try:
@@ -270,8 +271,7 @@ class Transport:
             on_frame=self._on_frame,
         )
         if self._book.duplicate(introduction):
-            # The peer may have taken this one for the link and sent on it: hear it out.
-            link.retire()
+            self._book.attach_retired(link)
         else:
             self._book.attach(link)
         task = self._group().create_task(self._run_link(peer, link))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 import socket
 import ssl
 from collections.abc import Callable
@@ -247,6 +249,23 @@ async def test_strangers_are_bounded_and_leave_room_again(bound: str) -> None:
         await a.until_dropped(Reason.HANDSHAKE_LOST, count=2)
         async with running(two, peers=[a.address]) as b:
             await b.until_connected(a.key)
+
+
+async def test_running_out_of_file_descriptors_is_counted_and_passes() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with running(SigningKey.generate(), limits=replace(LIMITS, accept_pause_s=0.01)) as node:
+        with socket.socket() as client:
+            client.setblocking(False)
+            spare = os.dup(client.fileno())
+            os.close(spare)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (spare, hard))
+            try:
+                address = ("127.0.0.1", node.transport.port)
+                await asyncio.get_running_loop().sock_connect(client, address)
+                await node.until_dropped(Reason.ACCEPT_FAILED, count=2)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        await node.until_dropped(Reason.HANDSHAKE_LOST)
 
 
 async def test_an_address_may_not_try_too_often() -> None:

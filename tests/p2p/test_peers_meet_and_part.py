@@ -141,6 +141,25 @@ async def test_a_peer_that_announces_a_successor_but_never_brings_one_is_let_go(
         assert not a.transport.send(two.public, Lane.BULK, BLOCK, b"")
 
 
+async def test_what_lingers_is_bounded_and_ends_with_a_disconnection() -> None:
+    one, two = keys_in_order(2)
+    async with AsyncExitStack() as stack:
+        a = await stack.enter_async_context(running(one, limits=replace(LIMITS, lingering_max=2)))
+        links = [
+            await stack.enter_async_context(introduced(a, two, Lane.BULK, instance=bytes([n]) * 16))
+            for n in range(4)
+        ]
+        await a.until_dropped(Reason.SUPERSEDED)
+        assert await goodbye(*links[0]) == Reason.SUPERSEDED
+        a.transport.disconnect(two.public, "forged_vote")
+        await a.until_dropped(Reason.MISBEHAVED, count=3)
+        for _, writer in links[1:]:
+            writer.write(encode_frame(BLOCK, b"too late"))
+        for reader, _ in links[1:]:
+            await reader.read()
+        assert a.watch.frames == []
+
+
 async def test_a_disconnected_peer_is_kept_out_for_a_while_and_longer_each_time() -> None:
     one, two = keys_in_order(2)
     now = 1_000.0
