@@ -1,13 +1,16 @@
 """The key-value interface that the rest of storage stands on.
 
-Keys are ordered as unsigned bytes. A batch is written all or not at all. Two implementations obey
-one conformance suite: LevelDB (storage/leveldb.py) and memory (storage/memory.py).
+Keys are not empty and are ordered as unsigned bytes. A batch is written all or not at all. Two
+implementations obey one conformance suite: LevelDB (storage/leveldb.py) and memory
+(storage/memory.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
+
+from medquorum.invariants import InvariantBroken
 
 
 class Batch:
@@ -22,7 +25,9 @@ class Batch:
         self._operations: list[tuple[bytes, bytes | None]] = []
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Give `key` this `value`."""
+        """Give `key`, which is not empty, this `value`."""
+        if not key:
+            raise InvariantBroken("an empty key")
         self._operations.append((key, value))
 
     def delete(self, key: bytes) -> None:

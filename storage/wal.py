@@ -102,7 +102,7 @@ class WriteAheadLog:
         self.records = ()
 
     def close(self) -> None:
-        """Release the file. Any use afterwards raises InvariantBroken; closing again is harmless."""
+        """Release the file. Later use raises InvariantBroken; closing again is harmless."""
         if self._size >= 0:
             self._size = -1
             with suppress(DiskError):  # everything acknowledged was synced before

@@ -110,6 +110,11 @@ def test_bytes_on_disk_grow_with_the_content(kv: KV) -> None:
     assert kv.bytes_on_disk() >= before + 100_000
 
 
+def test_an_empty_key_is_our_own_mistake() -> None:
+    with pytest.raises(InvariantBroken):
+        Batch().put(b"", b"value")
+
+
 def test_extend_appends_operations_in_order() -> None:
     batch, other = _batch((b"a", b"1")), _batch((b"a", None), (b"b", b"2"))
     batch.extend(other)
@@ -126,8 +131,8 @@ def test_prefix_end_follows_every_key_with_the_prefix(prefix: bytes, rest: bytes
     assert not end.startswith(prefix)
 
 
-_KEY = st.binary(max_size=3)
-_OPERATION = st.tuples(_KEY, st.none() | st.binary(max_size=4))
+_BOUND = st.binary(max_size=3)
+_OPERATION = st.tuples(st.binary(min_size=1, max_size=3), st.none() | st.binary(max_size=4))
 
 
 @settings(
@@ -135,7 +140,7 @@ _OPERATION = st.tuples(_KEY, st.none() | st.binary(max_size=4))
 )
 @given(
     batches=st.lists(st.lists(_OPERATION, max_size=90), max_size=5),
-    bounds=st.tuples(_KEY, _KEY),
+    bounds=st.tuples(_BOUND, _BOUND),
     reverse=st.booleans(),
 )
 def test_memory_and_leveldb_agree_with_a_dict(

@@ -1,0 +1,95 @@
+"""THE table of key prefixes. One LevelDB holds all of it, so that one batch commits a height.
+
+| prefix | rest of the key                    | value                          | "meaning" |
+|--------|------------------------------------|--------------------------------|--------------------------------------------|
+| F      |                                    | format (8)                     | "the layout has
+this version"              | | G      |                                    | genesis, canonical |
+"the chain starts from this"               | | N      |                                    | height
+(8)                     | "the last committed height"                | | h      | height | Header |
+"the header of the height"                 | | r      | height | Result                         |
+"what executing it gave"                   | | c      | height | CommitCertificate              |
+"who signed both"                          | | b      | height | array of raw transactions      |
+"what was executed, in order"              | | o      | height | array of TxOutcome             |
+"what became of each"                      | | e      | height | array of Event                 |
+"what happened, for subscribers"           | | i      | block hash (32)                    | height
+(8)                     | "the block with this hash is there" | | t      | transaction id (32) |
+height (8), index (4)          | "the transaction is there"                 | | v      | height |
+ValidatorSet | "from this height on, these vote"          | | s      | namespace, key | value | "the
+key has this value now"               | | y      | namespace, path (32), height | 0, or 1 and a
+value            | "before this height, absent or this"       | | p      | height, namespace, depth
+(1), path | page (storage/pages.py)        | "this part of the tree since the height"   | | m      |
+height                             | StateHead                      | "the roots after the height" |
+| x      | height, chunk (4)                  | array of keys                  | "since the height
+only history needs them" | | z      | | height (8) | "the oldest height whose state is whole"   |
+
+Heights are 8 bytes, all integers big-endian, so keys of one prefix are in the order of their
+heights. A namespace is one byte of length and its name, so no namespace's keys lie within
+another's. Pages start with their height: a commit then writes neighbours, which LevelDB stores
+without merging them into older files.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final
+
+from medquorum.invariants import require
+from storage.limits import STATE_NAMESPACE_BYTES_MAX
+
+FORMAT_VERSION: Final = 1
+
+FORMAT: Final = b"F"
+GENESIS: Final = b"G"
+TIP: Final = b"N"
+HEADER: Final = b"h"
+RESULT: Final = b"r"
+CERTIFICATE: Final = b"c"
+TRANSACTIONS: Final = b"b"
+OUTCOMES: Final = b"o"
+EVENTS: Final = b"e"
+HEADER_HASH: Final = b"i"
+TX: Final = b"t"
+VALIDATORS: Final = b"v"
+STATE: Final = b"s"
+HISTORY: Final = b"y"
+PAGE: Final = b"p"
+STATE_HEAD: Final = b"m"
+STALE: Final = b"x"
+STATE_OLDEST: Final = b"z"
+
+HEIGHT_BYTES: Final = 8
+_HEIGHT: Final = Struct(">Q")
+_PLACE: Final = Struct(">QI")
+
+
+def pack_height(height: int) -> bytes:
+    """Eight bytes that sort as the heights do."""
+    return _HEIGHT.pack(height)
+
+
+def unpack_height(data: bytes) -> int:
+    """What `pack_height` packed."""
+    return int.from_bytes(data, "big")
+
+
+def at_height(prefix: bytes, height: int) -> bytes:
+    """The key of `height` under `prefix`."""
+    return prefix + _HEIGHT.pack(height)
+
+
+def pack_place(height: int, index: int) -> bytes:
+    """A height and a position in it, or a height and a chunk of it."""
+    return _PLACE.pack(height, index)
+
+
+def unpack_place(data: bytes) -> tuple[int, int]:
+    """What `pack_place` packed."""
+    height, index = _PLACE.unpack(data)
+    return height, index
+
+
+def pack_namespace(namespace: str) -> bytes:
+    """A namespace inside a key: its length and its name."""
+    name = namespace.encode("ascii")
+    require(0 < len(name) <= STATE_NAMESPACE_BYTES_MAX, f"a namespace name of {len(name)} bytes")
+    return bytes([len(name)]) + name

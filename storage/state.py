@@ -1,0 +1,381 @@
+"""The ledger state:
+
+latest values in a flat key space, older ones in a history, all under a Merkle tree.
+
+docs/spec/state.md says what is hashed and stored; its rules, numbered as there: T1 The roots depend
+on the set of (namespace, key, value) alone. T2 `prepare` changes nothing that is stored, so several
+candidates for one height may exist; one of them is committed. T3 A height is prepared only after
+the one before it was committed. T4 The last `keep_versions` heights before the tip stay readable,
+with proofs, until `prune` drops what is older.
+
+Threads: any number may read. `prepare` may run in a thread of its own meanwhile. `committed` and
+`prune` belong to the writer. What they share is safe because it never changes: a page is cached
+under the key that names its version, and the head is one frozen object that is replaced in one
+step. Only `committed` adds to the cache or takes from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+from medquorum.codec import Hash, Height, Name, Wire
+from medquorum.hashing import Kind
+from medquorum.invariants import require
+from medquorum.statetree import StateProof, SubRoot, key_path, state_root
+from storage import layout
+from storage import pages as page_format
+from storage.errors import DamagedStoreError, HeightAheadError, PrunedError
+from storage.kv import KV, Batch, Reader, Snapshot, prefix_end
+from storage.limits import STALE_CHUNK_KEYS_MAX, STATE_KEY_BYTES_MAX
+from storage.pagecache import PageCache
+from storage.pages import Page
+from storage.tree import Leaf, StoredPage, TreeRoot, TreeUpdate, walk
+
+NO_HEIGHT: Final = -1
+"""The height of a store that has not even a genesis state."""
+
+_ABSENT: Final = b"\x00"
+_PRESENT: Final = b"\x01"
+# What key_path and value_hash of medquorum.statetree put in front, spelled out for the hot loop.
+_KEY_PREFIX: Final = Kind.STATE_KEY.value
+_VALUE_PREFIX: Final = Kind.STATE_VALUE.value
+
+
+class _NamespaceHead(Wire, frozen=True):
+    namespace: Name
+    root: Hash
+    version: Height
+
+
+class _StateHead(Wire, frozen=True):
+    height: Height
+    namespaces: tuple[_NamespaceHead, ...]
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_HEADS: Final = msgspec.msgpack.Decoder(_StateHead)
+_KEYS: Final = msgspec.msgpack.Decoder(list[bytes])
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The roots after one height. `trees` holds the namespaces that have keys, in order."""
+
+    height: int
+    trees: Mapping[str, TreeRoot]
+    sub_roots: tuple[SubRoot, ...]
+    root: bytes
+
+
+@dataclass(slots=True)
+class _Work:
+    """What `prepare` collects: value and history writes, pages, keys that only history needs."""
+
+    values: list[tuple[bytes, bytes | None]] = field(default_factory=list)
+    pages: list[StoredPage] = field(default_factory=list)
+    stale: list[bytes] = field(default_factory=list)
+    stale_pages: list[tuple[bytes, int]] = field(default_factory=list)
+
+
+class StateUpdate:
+    """What one height does to the state, worked out but not written.
+
+    `height`, `root` and `sub_roots` are those after it.
+    """
+
+    __slots__ = ("_base", "_head", "_pages", "_stale", "_stale_pages", "_values")
+
+    def __init__(self, base: _Head, head: _Head, work: _Work) -> None:
+        """For StateStore only."""
+        self._base = base
+        self._head = head
+        self._values = work.values
+        self._pages = work.pages
+        self._stale = work.stale
+        self._stale_pages = work.stale_pages
+
+    @property
+    def height(self) -> int:
+        """The height that this update makes."""
+        return self._head.height
+
+    @property
+    def root(self) -> bytes:
+        """The state root after it."""
+        return self._head.root
+
+    @property
+    def sub_roots(self) -> tuple[SubRoot, ...]:
+        """The roots of the namespaces that have keys after it, in the order of their names."""
+        return self._head.sub_roots
+
+    def stage(self, batch: Batch) -> None:
+        """Put everything into `batch`: values, pages, history, the stale index and the head."""
+        for key, value in self._values:
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        for stored in self._pages:
+            batch.put(stored.key, stored.encoded)
+        height = self.height
+        for chunk, first in enumerate(range(0, len(self._stale), STALE_CHUNK_KEYS_MAX)):
+            keys = self._stale[first : first + STALE_CHUNK_KEYS_MAX]
+            batch.put(layout.STALE + layout.pack_place(height, chunk), _encode(keys))
+        batch.put(layout.at_height(layout.STATE_HEAD, height), _encode(_head_record(self._head)))
+        if self._base.height == NO_HEIGHT:
+            batch.put(layout.STATE_OLDEST, layout.pack_height(height))
+
+
+class StateStore:
+    """The state of one chain in a KV that it shares with the chain store."""
+
+    __slots__ = ("_cache", "_head", "_keep_versions", "_kv")
+
+    def __init__(self, kv: KV, *, keep_versions: int) -> None:
+        """Open the state in `kv`.
+
+        `keep_versions` heights before the tip stay readable, one at least.
+
+        Raises DamagedStoreError, DiskFailedError.
+        """
+        require(keep_versions >= 1, f"keep_versions is {keep_versions}")
+        self._kv = kv
+        self._keep_versions = keep_versions
+        self._cache = PageCache()
+        self._head = _newest_head(kv)
+
+    def height(self) -> int:
+        """The last committed height; NO_HEIGHT if nothing was committed yet."""
+        return self._head.height
+
+    def root(self) -> bytes:
+        """The state root after it."""
+        return self._head.root
+
+    def sub_roots(self) -> tuple[SubRoot, ...]:
+        """The roots of the namespaces that have keys, in ascending order of their names."""
+        return self._head.sub_roots
+
+    def oldest(self) -> int:
+        """The oldest height whose state can be read; NO_HEIGHT if nothing was committed yet."""
+        return _oldest(self._kv)
+
+    def get(self, namespace: str, key: bytes) -> bytes | None:
+        """The latest written value, or None."""
+        return self._kv.get(layout.STATE + layout.pack_namespace(namespace) + key)
+
+    def scan(
+        self, namespace: str, start: bytes, stop: bytes | None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """The latest written pairs with start <= key < stop, in order; to the end for None."""
+        prefix = layout.STATE + layout.pack_namespace(namespace)
+        end = prefix_end(prefix) if stop is None else prefix + stop
+        pairs = self._kv.scan(prefix + start, end, reverse=reverse)
+        return ((key[len(prefix) :], value) for key, value in pairs)
+
+    def prepare(
+        self, height: int, changes: Mapping[str, Mapping[bytes, bytes | None]]
+    ) -> StateUpdate:
+        """Work out what `changes` make of the state at the tip; None deletes a key (T1, T2, T3).
+
+        The first update of an empty store may be of any height. Raises DamagedStoreError,
+        DiskFailedError.
+        """
+        base = self._head
+        require(
+            height == base.height + 1 or (base.height == NO_HEIGHT and height >= 0),
+            f"height {height} is prepared on {base.height}",
+        )
+        work = _Work()
+        trees = dict(base.trees)
+        version = layout.pack_height(height)
+        for namespace in sorted(changes):
+            packed = layout.pack_namespace(namespace)
+            leaves = self._leaves(packed, version, changes[namespace], work)
+            if len(leaves) == 0:
+                continue
+            tree = TreeUpdate(packed, version, self._load)
+            tree.apply(trees.pop(namespace, None), leaves)
+            if tree.root is not None:
+                trees[namespace] = tree.root
+            work.pages.extend(tree.written)
+            work.stale_pages.extend(tree.stale)
+        work.stale.extend([key for key, _ in work.stale_pages])
+        if base.height != NO_HEIGHT:
+            work.stale.append(layout.at_height(layout.STATE_HEAD, base.height))
+        return StateUpdate(base, _make_head(height, trees), work)
+
+    def committed(self, update: StateUpdate) -> None:
+        """Make `update` the tip. Its batch must be durable before."""
+        require(update._base is self._head, f"height {update.height} was prepared on another state")
+        self._head = update._head
+        self._cache.move_on(update._pages, update._stale_pages)
+
+    def get_at(self, namespace: str, key: bytes, height: int) -> bytes | None:
+        """The value after `height`, or None. Raises PrunedError, HeightAheadError (T4)."""
+        with closing(self._kv.snapshot()) as snapshot:
+            self._check_readable(snapshot, height)
+            return _value_at(snapshot, layout.pack_namespace(namespace), key, height)
+
+    def proof(
+        self, namespace: str, key: bytes, height: int | None = None
+    ) -> tuple[bytes | None, StateProof]:
+        """The value after `height` (the tip for None) and its proof, for
+        medquorum.statetree.verify_state.
+
+        Raises PrunedError, HeightAheadError (T4).
+        """
+        height = self._head.height if height is None else height
+        packed = layout.pack_namespace(namespace)
+        with closing(self._kv.snapshot()) as snapshot:
+            self._check_readable(snapshot, height)
+            head = _head_at(snapshot, height)
+            value = _value_at(snapshot, packed, key, height)
+            siblings, leaf = walk(
+                packed,
+                head.trees.get(namespace),
+                key_path(key),
+                lambda page_key, _: _read_page(snapshot, page_key),
+            )
+        return value, StateProof(head.sub_roots, siblings, leaf)
+
+    def prune(self, batch_limit: int) -> int:
+        """Delete entries that no kept height needs, about `batch_limit` at most; how many were
+        deleted (T4).
+
+        0 means that nothing is left to do. The room is given back when LevelDB next compacts. A
+        crash loses nothing: what was not deleted is deleted at the next call.
+        """
+        last = self._head.height - self._keep_versions
+        start = layout.at_height(layout.STALE, max(_oldest(self._kv), 0))
+        stop = layout.at_height(layout.STALE, max(last, NO_HEIGHT) + 1)
+        deleted = 0
+        for index_key, data in self._kv.scan(start, stop):
+            if deleted >= batch_limit:
+                break
+            since, _ = layout.unpack_place(index_key[1:])
+            batch = Batch()
+            keys = _KEYS.decode(data)
+            for key in keys:
+                batch.delete(key)
+            batch.delete(index_key)
+            # The heights before `since` are given up in the batch that takes the first page from
+            # them.
+            batch.put(layout.STATE_OLDEST, layout.pack_height(since))
+            self._kv.write(batch, sync=False)
+            deleted += len(keys) + 1
+        return deleted
+
+    def _leaves(
+        self,
+        namespace: bytes,
+        version: bytes,
+        changes: Mapping[bytes, bytes | None],
+        work: _Work,
+    ) -> list[Leaf]:
+        """The leaves that `changes` really change, by path; adds their values and history to the
+        lists.
+        """
+        leaves: list[Leaf] = []
+        prefix = layout.STATE + namespace
+        get = self._kv.get
+        for key, value in changes.items():
+            full_key = prefix + key
+            old = get(full_key)
+            if old == value:
+                continue
+            require(len(key) <= STATE_KEY_BYTES_MAX, f"a state key of {len(key)} bytes")
+            path = sha256(_KEY_PREFIX + key).digest()
+            if value is None:
+                leaves.append((path, b"", b""))
+            else:
+                ref = path + sha256(_VALUE_PREFIX + value).digest()
+                leaves.append((path, ref, sha256(b"\x00" + ref).digest()))
+            history_key = b"%b%b%b%b" % (layout.HISTORY, namespace, path, version)
+            work.values.append((full_key, value))
+            work.values.append((history_key, _ABSENT if old is None else _PRESENT + old))
+            work.stale.append(history_key)
+        leaves.sort()
+        return leaves
+
+    def _load(self, key: bytes, depth: int) -> Page:
+        page = self._cache.get(key, depth)
+        return _read_page(self._kv, key) if page is None else page
+
+    def _check_readable(self, snapshot: Snapshot, height: int) -> None:
+        tip = self._head.height
+        if height > tip:
+            raise HeightAheadError(height, tip)
+        oldest = _oldest(snapshot)
+        if height < oldest or tip == NO_HEIGHT:
+            raise PrunedError(height, oldest)
+
+
+def _make_head(height: int, trees: Mapping[str, TreeRoot]) -> _Head:
+    ordered = {name: trees[name] for name in sorted(trees)}
+    sub_roots = tuple(SubRoot(name, tree.hash) for name, tree in ordered.items())
+    return _Head(height, ordered, sub_roots, state_root(sub_roots))
+
+
+def _head_record(head: _Head) -> _StateHead:
+    return _StateHead(
+        head.height,
+        tuple(
+            _NamespaceHead(name, tree.hash, layout.unpack_height(tree.version))
+            for name, tree in head.trees.items()
+        ),
+    )
+
+
+def _decode_head(data: bytes) -> _Head:
+    record = _HEADS.decode(data)
+    trees = {
+        n.namespace: TreeRoot(n.root, layout.pack_height(n.version)) for n in record.namespaces
+    }
+    return _make_head(record.height, trees)
+
+
+def _newest_head(kv: KV) -> _Head:
+    for _, data in kv.scan(layout.STATE_HEAD, prefix_end(layout.STATE_HEAD), reverse=True):
+        return _decode_head(data)
+    return _make_head(NO_HEIGHT, {})
+
+
+def _head_at(reader: Reader, height: int) -> _Head:
+    data = reader.get(layout.at_height(layout.STATE_HEAD, height))
+    if data is None:
+        raise DamagedStoreError("the database", f"the state head of height {height} is missing")
+    return _decode_head(data)
+
+
+def _oldest(reader: Reader) -> int:
+    data = reader.get(layout.STATE_OLDEST)
+    return NO_HEIGHT if data is None else layout.unpack_height(data)
+
+
+def _value_at(reader: Reader, namespace: bytes, key: bytes, height: int) -> bytes | None:
+    """The first change after `height` tells the value before it; without one the latest value still
+    stands.
+    """
+    prefix = layout.HISTORY + namespace + key_path(key)
+    stop = prefix + b"\xff" * layout.HEIGHT_BYTES
+    for _, entry in reader.scan(prefix + layout.pack_height(height + 1), stop):
+        return entry[1:] if entry[:1] == _PRESENT else None
+    return reader.get(layout.STATE + namespace + key)
+
+
+def _read_page(reader: Reader, key: bytes) -> Page:
+    data = reader.get(key)
+    if data is None:
+        raise DamagedStoreError("the database", f"the state page {key.hex()} is missing")
+    try:
+        return page_format.decode(data)
+    except ValueError as error:
+        raise DamagedStoreError("the database", f"the state page {key.hex()}: {error}") from None
