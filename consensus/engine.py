@@ -16,7 +16,6 @@ from consensus.messages import LogRecord, Message
 from medquorum.block import Header, Result, ValidatorSet
 from medquorum.certificate import CommitCertificate
 
-
 BODY_MISMATCH: Final = "body_mismatch"
 """The reason of Validated for a body that does not belong to its header."""
 

@@ -23,3 +23,45 @@ REASON_CHARS_MAX: Final = 64
 
 DETAIL_CHARS_MAX: Final = 1024
 """What a halt tells an operator beside its reason."""
+
+FUTURE_MESSAGES_PER_PEER_MAX: Final = 3
+"""Votes of the next height that wait per peer: its proposal, PREPARE and COMMIT of round 0."""
+
+FUTURE_BYTES_MAX: Final = 8 * BODY_BYTES_MAX
+"""Bodies among them, all peers together. What does not fit is said again by its sender."""
+
+FUTURE_PEERS_MAX: Final = 2 * VALIDATORS_MAX
+"""Peers whose votes wait: two disjoint validator sets."""
+
+COMMITS_PER_SIGNER_MAX: Final = 4
+"""Rounds of one height whose COMMIT by one validator is kept; the highest ones."""
+
+CERTIFICATES_MAX: Final = 32
+"""Verified prepared certificates kept a height; those of the highest rounds."""
+
+BLOCKS_MAX: Final = 8
+"""Blocks of one height kept beside those that votes, claims or a decision still need."""
+
+RESULTS_MAX: Final = 4
+"""Results of executions kept a height: accepted, prepared, decided, and the newest other."""
+
+VALIDATIONS_PER_ROUND_MAX: Final = 8
+"""Validations asked for in one round; a proposer cannot keep us busy with invalid blocks."""
+
+SAID_ROUNDS_MAX: Final = 1024
+"""Rounds of one height in which we know our own votes, to notice a twin of ourselves."""
+
+REPLIES_PER_PEER_MAX: Final = 2
+"""Answers of one kind to one peer between two ticks of the RESEND timer."""
+
+REPLY_PEERS_MAX: Final = 2 * VALIDATORS_MAX
+"""Peers that get answers between two ticks of the RESEND timer."""
+
+EVIDENCE_PER_VALIDATOR_MAX: Final = 1
+"""Contradictions of one kind reported of one validator a height: one convicts."""
+
+IDLE_RESEND_FACTOR: Final = 8
+"""How much slower the RESEND timer runs while a height has nothing to decide."""
+
+RULE_STEPS_MAX: Final = 64
+"""Rules that one event may set off. More is a loop in our own code."""

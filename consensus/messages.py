@@ -381,6 +381,11 @@ def vote_tag(vote: Vote) -> VoteTag:
             return VoteTag.ROUND_CHANGE
 
 
+def vote_phase(vote: Vote) -> int:
+    """The place of a vote among those of its signer in one round."""
+    return _PHASES[vote_tag(vote)]
+
+
 def vote_payload(vote: Vote) -> tuple[bytes | int, ...]:
     """What a vote says at its height and round."""
     match vote:
@@ -405,7 +410,9 @@ def vote_position(message: Message) -> VotePosition | None:
         return None
     tag, payload = vote_tag(message), vote_payload(message)
     said = encode((tag.value, message.height, message.round, payload))
-    return VotePosition(message.height, message.round, _PHASES[tag], tagged_hash(Kind.VOTE, said))
+    return VotePosition(
+        message.height, message.round, vote_phase(message), tagged_hash(Kind.VOTE, said)
+    )
 
 
 def _claim(prepared: tuple[Prepared, ...]) -> tuple[bytes | int, ...]:
