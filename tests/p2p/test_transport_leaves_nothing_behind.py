@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from dataclasses import replace
+import time
+from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from blockbuster import BlockBuster
 
 from medquorum.invariants import InvariantBroken
+from medquorum.keys import SigningKey
 from p2p.frames import encode_frame
+from p2p.hello import Hello, encode_hello
 from p2p.model import KindLimit
 from p2p.transport import Frame, Lane, PeerAddress, Transport
 from tests.support.p2p import (
@@ -21,6 +25,7 @@ from tests.support.p2p import (
     LIMITS,
     VOTE,
     Watch,
+    dial_by_hand,
     introduced,
     keys_in_order,
     running,
@@ -53,6 +58,53 @@ async def test_stopping_in_the_middle_of_everything_leaves_no_task_and_no_log(
             assert b.transport.connected() == ()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert caplog.records == []
+
+
+async def test_stopping_at_the_moment_of_a_connection_closes_it() -> None:
+    stopping = False
+
+    def clock() -> float:
+        # Asked when the socket is accepted, just before the task that is to greet it.
+        if stopping:
+            task.cancel()
+        return 0.0
+
+    transport = make({}, clock=clock)
+    started = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(transport.run(started))
+        await started.wait()
+        stopping = True
+        await expect_the_end(*await asyncio.open_connection("127.0.0.1", transport.port))
+
+
+async def test_stopping_at_the_moment_of_an_introduction_closes_it() -> None:
+    two = SigningKey.generate()
+
+    def on_peer(peer: bytes, connected: bool) -> None:
+        # Told when the second lane stands, just before the task that is to serve it.
+        task.cancel()
+
+    transport = make({}, on_peer=on_peer)
+    started = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(transport.run(started))
+        await started.wait()
+        streams = []
+        for lane in Lane:
+            reader, writer = await dial_by_hand(transport.port, two)
+            writer.write(encode_hello(Hello(1, 1, CHAIN, lane, bytes(16), "by hand")))
+            streams.append((reader, writer))
+        for reader, writer in streams:
+            await expect_the_end(reader, writer)
+
+
+async def expect_the_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        await reader.read()
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def test_connecting_and_exchanging_never_blocks_the_event_loop(
@@ -111,7 +163,12 @@ async def test_what_is_sent_to_nobody_is_counted() -> None:
         assert a.watch.drops == {"not_connected": 1}
 
 
-def make(kinds: dict[int, KindLimit]) -> Transport:
+def make(
+    kinds: dict[int, KindLimit],
+    *,
+    on_peer: Callable[[bytes, bool], None] = lambda *_: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Transport:
     watch, [key] = Watch(), keys_in_order(1)
     return Transport(
         node_key=key,
@@ -121,8 +178,9 @@ def make(kinds: dict[int, KindLimit]) -> Transport:
         peers=[],
         is_member=lambda _: True,
         on_frame=watch.on_frame,
-        on_peer=watch.on_peer,
+        on_peer=on_peer,
         kinds={**KINDS, **kinds},
         observer=watch,
-        limits=replace(LIMITS),
+        limits=LIMITS,
+        clock=clock,
     )
