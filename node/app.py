@@ -1,6 +1,253 @@
-"""The composition root: builds the parts of a node, joins them, runs them in one task group.
+"""The composition root: builds the parts of a node and joins them.
 
-Nothing else builds parts, and no part finds another by itself.
+Nothing else builds parts, and no part finds another by itself. How they run and stop is run.py's.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from consensus.engine import Engine, EngineStatus, Halt, Timer, TimerFired, Timing
+from consensus.pbft.engine import PbftEngine
+from medquorum import keys
+from medquorum.codec import decode
+from medquorum.kem import KemKey
+from medquorum.keys import SigningKey
+from node.blockwork import BlockWork
+from node.bodies import Bodies
+from node.config.schema import Config
+from node.driver import Driver
+from node.errors import ConfigError
+from node.inbox import Inbox
+from node.intake import Intake
+from node.limits import GOSSIP_RESEND_TXS, LOG_RECORDS_KEPT_BYTES
+from node.mempool import Mempool, PoolTx
+from node.network import Network, VoteGate
+from node.ops.metrics import Metrics
+from node.ports import EnginePorts
+from node.quota import Quotas
+from node.receipts import raw_transaction
+from node.record import Recorder
+from node.roster import Roster
+from node.stores import Stores
+from node.sync import Sync
+from node.tasks import Spawner
+from node.threads import Threads
+from node.timers import Timers
+from node.tracker import Tracker
+from node.wire import KINDS, FrameKind, TxBatch
+from p2p.errors import AddressError
+from p2p.transport import PeerAddress, Transport
+from storage.chain import CommittedBlock
+
+HOSTILE_CODES: Final = frozenset(
+    {"bad_signature", "malformed", "non_canonical", "too_large", "wrong_chain"}
+)
+"""What no honest peer passes on. Everything else may be a matter of who knows what when."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeKeys:
+    """The private keys of one node.
+
+    An observer has no validator key, without a vault there are no gateway keys.
+    """
+
+    node: SigningKey
+    validator: SigningKey | None
+    gateway: SigningKey | None
+    gateway_kem: KemKey | None
+
+
+class Node:
+    """A composed node: every part, joined. `run.py` runs it once."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        keys: NodeKeys,
+        stores: Stores,
+        metrics: Metrics,
+        log: FilteringBoundLogger,
+        software: str,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.config = config
+        self.keys = keys
+        self.stores = stores
+        self.metrics = metrics
+        self.log = log
+        self.software = software
+        self.now_ms = now_ms
+        self.chain = stores.chain
+        self.halted: list[Halt] = []
+        self.spawn = Spawner()
+        self.threads = Threads(verifiers=config.threads.verifiers)
+        self.inbox = Inbox()
+        self.timers = Timers(self._timer_fired)
+        self.pool = Mempool(txs_max=config.mempool.txs_max, bytes_max=config.mempool.bytes_max)
+        self.roster = Roster(self.chain.tip.validators, self.chain.view())
+        self.network = Network(self.roster, metrics)
+        self.bodies = Bodies(self.pool, self.network, self.threads.verifiers, self._stored)
+        self.quotas = Quotas(config.rpc.quota_txs_per_second, config.rpc.quota_burst_txs, monotonic)
+        self.tracker = Tracker(
+            self.chain, self.pool, self.threads.readers, committed=metrics.commit_latency
+        )
+        self.intake = self._make_intake()
+        self.work = self._make_work()
+        self.sync = Sync(
+            self.chain, self.work, self.network, self.threads, halted=lambda: bool(self.halted)
+        )
+        self.recorder = Recorder(stores.evidence, self.threads.writer, metrics, self.spawn)
+        self.driver = Driver(
+            self._make_engine(), stores.consensus_log, stores.guard, self._make_ports()
+        )
+        self.transport = self._make_transport()
+        self._join()
+
+    def halt_reason(self) -> str | None:
+        """Why this node votes no more, or None."""
+        return self.halted[0].reason if self.halted else None
+
+    def engine_status(self) -> EngineStatus:
+        """Where the engine stands."""
+        return self.driver.engine.status()
+
+    def _make_intake(self) -> Intake:
+        return Intake(
+            self.chain,
+            self.pool,
+            self.stores.pending,
+            self.threads,
+            admitted=self._admitted,
+            quota=self.quotas.take,
+        )
+
+    def _make_work(self) -> BlockWork:
+        return BlockWork(
+            chain=self.chain,
+            pool=self.pool,
+            bodies=self.bodies,
+            pending=self.stores.pending,
+            roster=self.roster,
+            inbox=self.inbox,
+            threads=self.threads,
+            log=self.stores.consensus_log,
+            log_bytes_max=LOG_RECORDS_KEPT_BYTES,
+            now_ms=self.now_ms,
+            spawn=self.spawn,
+        )
+
+    def _make_engine(self) -> Engine:
+        times = self.config.consensus
+        return PbftEngine.recover(
+            chain_id=self.chain.chain_id,
+            signer=self.keys.validator,
+            verify=keys.verify,
+            timing=Timing(
+                round_ms=times.round_ms,
+                round_ms_max=times.round_ms_max,
+                resend_ms=times.resend_ms,
+                block_interval_ms=times.block_interval_ms,
+            ),
+            started=self.work.height_started(),
+            records=self.stores.records,
+        )
+
+    def _make_ports(self) -> EnginePorts:
+        return EnginePorts(
+            network=self.network,
+            timers=self.timers,
+            work=self.work,
+            sync=self.sync,
+            roster=self.roster,
+            recorder=self.recorder,
+            halted=self.halted.append,
+            log=self.log.bind(part="consensus"),
+        )
+
+    def _make_transport(self) -> Transport:
+        return Transport(
+            node_key=self.keys.node,
+            chain_id=self.chain.chain_id,
+            host=self.config.p2p.host,
+            port=self.config.p2p.port,
+            peers=[parse_peer(text) for text in self.config.p2p.peers],
+            is_member=self.roster.is_member,
+            on_frame=self.network.on_frame,
+            on_peer=self._peer_changed,
+            kinds=KINDS,
+            observer=self.metrics,
+            software=self.software,
+        )
+
+    def _join(self) -> None:
+        """The edges that are no constructor argument: frames to handlers, commits to listeners."""
+        gate = VoteGate(self.chain.chain_id, self.roster, self.inbox, self.network, self.metrics)
+        self.network.attach(self.transport)
+        self.network.handle(FrameKind.CONSENSUS, gate.on_frame)
+        self.network.handle(FrameKind.TX_BATCH, self._on_tx_batch)
+        self.network.handle(FrameKind.GET_TXS, self.bodies.on_get_txs)
+        self.network.handle(FrameKind.TXS, self.bodies.on_txs)
+        self.network.handle(FrameKind.GET_BLOCKS, self.sync.on_get_blocks)
+        self.network.handle(FrameKind.BLOCKS, self.sync.on_blocks)
+        self.network.handle(FrameKind.TIP, self.sync.on_tip)
+        self.chain.on_commit(self._membership_changed)
+        self.chain.on_commit(self.tracker.on_commit)
+        self.chain.on_commit(self.metrics.on_commit)
+
+    def _timer_fired(self, timer: Timer) -> None:
+        self.inbox.post(TimerFired(timer))
+
+    def _stored(self, tx_id: bytes) -> bytes | None:
+        return raw_transaction(self.chain.blocks, tx_id)
+
+    def _admitted(self, pooled: Sequence[PoolTx]) -> None:
+        """New in the mempool: somebody may wait for them, our peers lack ours, there is work."""
+        for entry in pooled:
+            self.bodies.arrived(entry.tx)
+        local = [entry.tx for entry in pooled if entry.local]
+        if local:
+            self.tracker.submitted(tx.id for tx in local)
+            self.network.gossip([tx.raw for tx in local])
+        self.work.announce_work()
+
+    async def _on_tx_batch(self, peer: bytes, payload: bytes) -> None:
+        """Gossip. The peer checked these before it sent them, so a bad signature is its fault."""
+        batch = decode(TxBatch, payload, size_max=len(payload))
+        for admission in await self.intake.submit(batch.transactions, local=False):
+            refusal = admission.refusal
+            if refusal is not None:
+                self.metrics.dropped(f"gossip_{refusal.code}")
+                if refusal.code in HOSTILE_CODES:
+                    self.network.punish(peer, f"gossip_{refusal.code}")
+                    return
+
+    def _membership_changed(self, _block: CommittedBlock) -> None:
+        if self.roster.update(self.chain.tip.validators, self.chain.view()):
+            self.transport.recheck_membership()
+
+    def _peer_changed(self, peer: bytes, connected: bool) -> None:
+        self.log.info("peer_connected" if connected else "peer_lost", peer=peer)
+        if connected:
+            self.network.gossip(self.pool.local(GOSSIP_RESEND_TXS), [peer])
+        else:
+            self.sync.lost(peer)
+
+
+def parse_peer(text: str) -> PeerAddress:
+    """`<node key in hex>@<host>:<port>`, as in the configuration. Raises ConfigError."""
+    key, at, address = text.partition("@")
+    host, colon, port = address.rpartition(":")
+    if at == "" or colon == "" or not port.isdecimal():
+        raise ConfigError(f"p2p.peers: {text!r} is not <node key>@<host>:<port>")
+    try:
+        return PeerAddress(bytes.fromhex(key), host.strip("[]"), int(port))
+    except (ValueError, AddressError) as error:
+        raise ConfigError(f"p2p.peers: {text!r}: {error}") from None

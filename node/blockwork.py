@@ -39,10 +39,11 @@ from node.ledger.limits import BLOCK_BYTES_MAX, BLOCK_OPERATIONS_MAX, BLOCK_TXS_
 from node.ledger.params import TX_WINDOW, param
 from node.limits import BLOCK_TIME_AHEAD_MS, EXECUTIONS_KEPT
 from node.mempool import Mempool
+from node.pending import PendingLog
 from node.roster import Roster
 from node.threads import Threads
 from node.wire import BlockBody, decode_body
-from storage.journal import MempoolJournal
+from storage.chain import CommittedBlock
 from storage.wal import WriteAheadLog
 
 V = TypeVar("V")
@@ -61,7 +62,7 @@ class BlockWork:
         chain: Chain,
         pool: Mempool,
         bodies: Bodies,
-        journal: MempoolJournal,
+        pending: PendingLog,
         roster: Roster,
         inbox: Inbox,
         threads: Threads,
@@ -73,7 +74,7 @@ class BlockWork:
         self._chain = chain
         self._pool = pool
         self._bodies = bodies
-        self._journal = journal
+        self._pending = pending
         self._roster = roster
         self._inbox = inbox
         self._threads = threads
@@ -85,6 +86,7 @@ class BlockWork:
         self._executed: OrderedDict[bytes, ExecutedBlock] = OrderedDict()
         self._validations: set[asyncio.Task[None]] = set()
         self._announced_height = 0
+        self._expired: tuple[bytes, ...] = ()
         self.lock = asyncio.Lock()
 
     def announce_work(self) -> None:
@@ -129,13 +131,9 @@ class BlockWork:
 
         The caller holds `lock`.
         """
-        committed = await self._threads.writer.run(self._chain.write, block, certificate)
-        if self._log.size_bytes > self._log_bytes_max:
-            # Everything in the log is about heights that are durable now: the engine has not begun
-            # the next one.
-            await self._threads.writer.run(self._log.replace, ())
+        committed = await self._threads.writer.run(self._write, block, certificate)
         self._pool.remove(committed.tx_ids)
-        self._pool.expire(committed.header.height)
+        self._expired = tuple(self._pool.expire(committed.header.height))
         self._bodies.forget(committed.tx_ids)
         self._chain.advance(committed)
         self._valid.clear()
@@ -144,6 +142,17 @@ class BlockWork:
             task.cancel()
         self._inbox.post(self.height_started())
         self.announce_work()
+
+    def _write(self, block: ExecutedBlock, certificate: CommitCertificate) -> CommittedBlock:
+        """On the writer thread: the block, then forget what is durable elsewhere now.
+
+        The engine has not begun the next height, so all that its log holds is about committed ones.
+        """
+        committed = self._chain.write(block, certificate)
+        self._pending.release((*committed.tx_ids, *self._expired))
+        if self._log.size_bytes > self._log_bytes_max:
+            self._log.replace(())
+        return committed
 
     def _has_work(self) -> bool:
         if len(self._pool) > 0:
@@ -204,16 +213,9 @@ class BlockWork:
         if reason != "":
             return reason
         # A vote for this block promises that its transactions survive a crash of this node.
-        await self._threads.writer.run(
-            self._keep, [tx.raw for tx in transactions if tx.id not in self._pool]
-        )
+        await self._threads.writer.run(self._pending.keep, transactions, sync=True)
         _remember(self._valid, block_hash, tuple(transactions))
         return ""
-
-    def _keep(self, raws: Sequence[bytes]) -> None:
-        if raws:
-            self._journal.append(raws)
-        self._journal.sync()
 
     def parent(self) -> Parent:
         """What the next block must follow."""

@@ -38,6 +38,10 @@ class IdentityError(NodeError):
     """Keys, genesis and data directory do not belong together."""
 
 
+class StopNode(NodeError):  # noqa: N818 - a request, not an error
+    """The node was asked to stop."""
+
+
 class DivergenceError(NodeError):
     """Our own result of a certified block differs from the certified one.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medquorum.errors import DecodeError
 from medquorum.transaction import Transaction
@@ -19,9 +19,10 @@ from node.errors import RefusedError
 from node.ledger.admission import AdmissionError, check_form, check_state
 from node.limits import INTAKE_CHUNK_TXS, INTAKE_TXS_MAX
 from node.mempool import Mempool, PoolTx, Refusal
+from node.pending import PendingLog
 from node.threads import Threads
 from node.verifier import signatures_hold
-from storage.journal import MempoolJournal
+from storage.errors import DiskFullError, JournalFullError
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,11 @@ class Admission:
     tx_id: bytes
     duplicate: bool = False
     refusal: RefusedError | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether it was just taken into the mempool."""
+        return self.refusal is None and not self.duplicate
 
 
 @dataclass(slots=True)
@@ -57,7 +63,7 @@ class Intake:
         self,
         chain: Chain,
         pool: Mempool,
-        journal: MempoolJournal,
+        pending: PendingLog,
         threads: Threads,
         *,
         admitted: Callable[[Sequence[PoolTx]], None],
@@ -65,7 +71,7 @@ class Intake:
     ) -> None:
         self._chain = chain
         self._pool = pool
-        self._journal = journal
+        self._pending = pending
         self._threads = threads
         self._admitted = admitted
         self._quota = quota
@@ -122,14 +128,32 @@ class Intake:
                 admitted.append(pooled)
             answers.append((entry.item, admission))
         if admitted:
-            await self._threads.writer.run(
-                self._journal.append, [pooled.tx.raw for pooled in admitted]
-            )
-            if any(pooled.local for pooled in admitted):
-                await self._threads.writer.run(self._journal.sync)
-            self._admitted(admitted)
+            lost = await self._keep(admitted)
+            if lost is not None:
+                self._pool.remove(entry.tx.id for entry in admitted)
+                answers = [
+                    (item, replace(lost, tx_id=admission.tx_id) if admission.pending else admission)
+                    for item, admission in answers
+                ]
+            else:
+                self._admitted(admitted)
         for item, admission in answers:
             _answer(item, admission)
+
+    async def _keep(self, admitted: Sequence[PoolTx]) -> Admission | None:
+        """Write them down, durably if a client waits.
+
+        On a full disk: the refusal for all of them.
+        """
+        local = any(entry.local for entry in admitted)
+        transactions = [entry.tx for entry in admitted]
+        try:
+            await self._threads.writer.run(self._pending.keep, transactions, sync=local)
+        except JournalFullError:
+            return Admission(b"", refusal=RefusedError("mempool_full", "the journal is full"))
+        except DiskFullError:
+            return Admission(b"", refusal=RefusedError("disk_low", "the disk is full"))
+        return None
 
     def _check(self, chunk: Sequence[_Item]) -> list[_Checked]:
         """Everything that costs no signature check. Items that end here are answered."""

@@ -30,8 +30,7 @@ INTAKE_CHUNK_TXS: Final = 256
 
 large enough to amortise the hand-over, small enough to share cores.
 """
-QUOTA_TXS_PER_SECOND: Final = 5_000
-QUOTA_BURST_TXS: Final = 10_000
+QUOTA_ORGS_MAX: Final = 4_096
 
 # Gossip.
 GOSSIP_BATCH_TXS: Final = 500
@@ -54,7 +53,13 @@ BLOCK_TIME_AHEAD_MS: Final = 5_000
 LOG_RECORDS_KEPT_BYTES: Final = 4 * 1024 * 1024
 """The consensus log is compacted once it is larger than this."""
 
+EVIDENCE_KEPT_MAX: Final = 1_000
+"""Proofs of misbehaviour that are kept. Each convicts; a thousand more say nothing new."""
+
 # Sync.
+PRUNE_INTERVAL_S: Final = 5.0
+PRUNE_ENTRIES: Final = 5_000
+"""State entries deleted in one go, so that pruning never holds up a commit for long."""
 SYNC_BLOCKS_PER_REQUEST: Final = 32
 SYNC_BYTES_PER_RESPONSE: Final = 8 * 1024 * 1024
 SYNC_TIMEOUT_MS: Final = 5_000

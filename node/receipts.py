@@ -1,4 +1,5 @@
-"""Builds receipts and validator histories from the committed chain. Reads much: for a reader thread.
+"""Builds receipts and validator histories from the committed chain. Reads much: for a reader
+thread.
 
 What is built here is not trusted by anybody: who receives it verifies it against the genesis.
 """
@@ -35,7 +36,7 @@ def receipt_file(blocks: ChainStore, tx_id: bytes) -> bytes | None:
 
 
 def raw_transaction(blocks: ChainStore, tx_id: bytes) -> bytes | None:
-    """The bytes of a committed transaction as they were signed, or None if it stands in no block."""
+    """The committed transaction as it was signed, or None if it stands in no block."""
     place = blocks.locate(tx_id)
     return None if place is None else blocks.transactions(place[0])[place[1]]
 

@@ -1,7 +1,7 @@
 """Everything that the handlers of the HTTP side may use, in one place that only app.py fills.
 
-Handlers get this and the request, and nothing else: no globals, no look-ups. What is a callable here
-answers at once, on the event loop, and never raises.
+Handlers get this and the request, and nothing else: no globals, no look-ups. What is a callable
+here answers at once, on the event loop, and never raises.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Submitter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What handlers may use. `readers` is a thread pool of their own for reads that touch much data:
-    never the ledger's or the writer's thread, for which consensus waits.
+    """What handlers may use. `readers` is a thread pool of their own for reads that touch much
+    data: never the ledger's or the writer's thread, for which consensus waits.
 
     `allowed_hosts` are the names by which clients may call this node, as in the configuration
     (rpc.allowed_hosts). `halted` is why the node stopped voting for good, or None. `vault` is None

@@ -13,6 +13,7 @@ from node.config.schema import Config
 from node.errors import IdentityError
 from node.home import Home
 from node.ledger.registry import Registry
+from node.pending import PendingLog
 from storage.journal import MempoolJournal
 from storage.leveldb import LevelDB
 from storage.lock import DataDirLock
@@ -29,7 +30,7 @@ class Stores:
     records: tuple[LogRecord, ...]
     evidence: WriteAheadLog
     guard: SignState | None
-    journal: MempoolJournal
+    pending: PendingLog
     kv: LevelDB
     closing: ExitStack
 
@@ -44,8 +45,8 @@ def open_stores(
     """Open or create the stores below `home.data`.
 
     `validator` is the public validator key, None for an observer. Raises StorageErrors as they
-    come, and IdentityError if the data belongs to another chain or the sign state is missing although
-    there are blocks: then the validator may have signed votes that nobody here remembers.
+    come, and IdentityError if the data belongs to another chain or the sign state is missing
+    although there are blocks: then the validator may have signed votes that nobody here remembers.
     """
     with ExitStack() as opening:
         opening.enter_context(DataDirLock(home.data))
@@ -70,7 +71,7 @@ def open_stores(
             records=records,
             evidence=evidence,
             guard=guard,
-            journal=journal,
+            pending=PendingLog(journal),
             kv=kv,
             closing=opening.pop_all(),
         )

@@ -4,6 +4,7 @@
                Everything that fsyncs, in order.
     ledger     one thread: executing blocks and preparing their state roots.
     verifiers  signature checks; libsodium releases the interpreter lock, so they use other cores.
+    readers    large reads for clients, so that they never hold up a commit.
 
 Each is a plain executor whose queue is bounded by its callers: the consensus loop waits for every
 write, one block is executed at a time, and the intake limits what waits for verification.
@@ -14,7 +15,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
+
+READER_THREADS: Final = 2
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,9 +49,11 @@ class Threads:
         self.writer = Worker("writer")
         self.ledger = Worker("ledger")
         self.verifiers = Worker("verifier", verifiers)
+        self.readers = Worker("reader", READER_THREADS)
 
     def close(self) -> None:
         """Wait for all of them, the writer last: what the others produced may still be written."""
+        self.readers.close()
         self.verifiers.close()
         self.ledger.close()
         self.writer.close()

@@ -41,8 +41,8 @@ class TxState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TxStatus:
-    """`height`, `index`, `code` and `operation` are those of the outcome if there is one, else 0 and
-    empty.
+    """`height`, `index`, `code` and `operation` are those of the outcome if there is one, else 0
+    and empty.
     """
 
     tx_id: bytes

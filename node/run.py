@@ -1,0 +1,129 @@
+"""Runs a composed node: starts everything in one task group, stops it in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from node.app import Node
+from node.consensus_loop import run_consensus
+from node.errors import StopNode
+from node.limits import INTAKE_CHUNK_TXS, PRUNE_ENTRIES, PRUNE_INTERVAL_S
+from node.ops.app import make_ops
+from node.rpc.app import make_rpc
+from node.services import Services
+
+SHUTDOWN_GRACE_S: Final = 3.0
+"""How long requests that are being answered may take once the node stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """The ports that are really bound."""
+
+    p2p: int
+    rpc: int
+    ops: int
+
+
+async def run_node(
+    node: Node, services: Services, *, stop: asyncio.Event, ready: Callable[[Endpoints], None]
+) -> None:
+    """Run until `stop` is set, or until something fails that a node must not survive.
+
+    `ready` is called once all ports are bound and pending transactions of the last run are back.
+    Raises what failed, in an ExceptionGroup. The stores and threads are closed by the caller.
+    """
+    servers = Servers(services)
+    try:
+        async with asyncio.TaskGroup() as group:
+            node.spawn.open(group)
+            bound = asyncio.Event()
+            running = [
+                group.create_task(node.transport.run(bound)),
+                group.create_task(node.intake.run()),
+                group.create_task(node.intake.run()),
+                group.create_task(node.sync.run()),
+                group.create_task(node.sync.announce()),
+                group.create_task(_prune(node)),
+                group.create_task(_look_for_due_work(node)),
+                group.create_task(services.disk.run()),
+            ]
+            await bound.wait()
+            await _take_back_pending(node)
+            running.append(
+                group.create_task(run_consensus(node.driver, node.inbox, node.threads.writer))
+            )
+            node.work.announce_work()
+            rpc, ops = await servers.start(node)
+            ready(Endpoints(node.transport.port, rpc, ops))
+            await stop.wait()
+            await servers.stop()
+            node.timers.cancel_all()
+            raise StopNode
+    except* StopNode:
+        pass
+    finally:
+        await servers.stop()
+
+
+class Servers:
+    """The API and the ops endpoints."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._runners: list[web.AppRunner] = []
+
+    async def start(self, node: Node) -> tuple[int, int]:
+        """Bind both; the ports in use. Raises OSError."""
+        config = node.config
+        rpc = await self._serve(make_rpc(self._services), config.rpc.host, config.rpc.port)
+        ops = await self._serve(make_ops(self._services), config.ops.host, config.ops.port)
+        return rpc, ops
+
+    async def stop(self) -> None:
+        """Answer no more; streams are closed with their last cursor."""
+        runners, self._runners = self._runners, []
+        for runner in runners:
+            await runner.cleanup()
+
+    async def _serve(self, app: web.Application, host: str, port: int) -> int:
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_GRACE_S)
+        self._runners.append(runner)
+        await runner.setup()
+        await web.TCPSite(runner, host, port).start()
+        address: tuple[str, int] = runner.addresses[0]
+        return address[1]
+
+
+async def _take_back_pending(node: Node) -> None:
+    """What was pending when the node last ran is pending again, unless it is final by now."""
+    pending = node.stores.pending
+    raws = await node.threads.writer.run(pending.recover)
+    for start in range(0, len(raws), INTAKE_CHUNK_TXS):
+        chunk = raws[start : start + INTAKE_CHUNK_TXS]
+        admissions = await node.intake.submit(chunk, local=True)
+        final = [a.tx_id for a in admissions if not a.pending and a.tx_id not in node.pool]
+        await node.threads.writer.run(pending.release, final)
+    if raws:
+        node.log.info("pending_recovered", count=len(raws))
+
+
+async def _prune(node: Node) -> None:
+    """Give up versions of the state that policy no longer keeps, a little at a time."""
+    while True:
+        await asyncio.sleep(PRUNE_INTERVAL_S)
+        more = True
+        while more:
+            more = await node.threads.writer.run(node.chain.state.prune, PRUNE_ENTRIES) > 0
+
+
+async def _look_for_due_work(node: Node) -> None:
+    """A chain at rest makes a block when a deadline falls due."""
+    while True:
+        await asyncio.sleep(1)
+        node.work.announce_work()
