@@ -64,7 +64,7 @@ _EVENTS: Final = (
     EventType("rec.policy_changed", ("pid", "default_policy"), "A default policy was chosen"),
     EventType(
         "rec.anchored",
-        ("rec_id", "pid", "record_class", "custodian"),
+        ("rec_id", "pid", "record_class"),
         "A record was committed to",
     ),
     EventType(

@@ -10,7 +10,7 @@ import msgspec
 
 from node.ledger.access import has_role, signer_with_role
 from node.ledger.codes import Code
-from node.ledger.context import Context
+from node.ledger.context import Context, Signer
 from node.ledger.errors import TxError, refuse_unless
 from node.ledger.roles import Role
 from node.ledger.types.records.authority import active_patient
@@ -78,7 +78,6 @@ def anchor(body: AnchorRecord, ctx: Context) -> None:
         rec_id=body.rec_id,
         pid=body.pid,
         record_class=body.record_class,
-        custodian=body.custodian,
     )
 
 
@@ -130,10 +129,21 @@ def amend(body: AmendRecord, ctx: Context) -> None:
 
 
 def _author(ctx: Context, custodian: bytes) -> bytes:
-    for signer in ctx.signers:
+    """Who answers for a version: a clinician if one signed, otherwise the custodian's gateway.
+
+    A gateway that signs alone is asked first, because it signs the bulk of all anchors.
+    """
+    signers = ctx.signers
+    if len(signers) == 1 and _is_gateway(ctx, signers[0], custodian):
+        return signers[0].actor
+    for signer in signers:
         if signer.actor != NOBODY and has_role(ctx, signer.actor, Role.CLINICIAN, custodian):
             return signer.actor
     return signer_with_role(ctx, Role.CUSTODIAN_GATEWAY, custodian).actor
+
+
+def _is_gateway(ctx: Context, signer: Signer, custodian: bytes) -> bool:
+    return signer.actor != NOBODY and has_role(ctx, signer.actor, Role.CUSTODIAN_GATEWAY, custodian)
 
 
 def _check_amendment(body: AmendRecord) -> None:

@@ -90,7 +90,6 @@ def test_an_anchor_is_remembered_and_told(clinic: Clinic) -> None:
         "rec_id": body.rec_id,
         "pid": clinic.pid,
         "record_class": "observation",
-        "custodian": clinic.org.id,
     }
     record = RECORDS.get(clinic.ledger.space("records"), body.rec_id)
     assert record is not None
