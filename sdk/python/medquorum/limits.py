@@ -40,3 +40,5 @@ RESPONSE_BYTES_MAX: Final = 64 * 1024 * 1024
 EVENT_LINE_BYTES_MAX: Final = 256 * 1024
 BATCH_TRANSACTIONS_MAX: Final = 1000
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
+EVENT_FIELDS_MAX: Final = 64
+"""Lines of one server-sent event."""
