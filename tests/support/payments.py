@@ -26,8 +26,8 @@ ATTEST = some_id("reserve report")
 class Economy:
     """Accounts of every kind, a reserve of RESERVE, and nothing minted yet."""
 
-    def __init__(self, params: dict[str, int] | None = None) -> None:
-        self.ledger = ledger = Ledger(MODULE, params=params)
+    def __init__(self, params: dict[str, int] | None = None, ledger: Ledger | None = None) -> None:
+        self.ledger = ledger = ledger or Ledger(MODULE, params=params)
         self.authority_org = ledger.org(OrgKind.AUTHORITY)
         self.hospital_org = ledger.org()
         self.insurer_org = ledger.org(OrgKind.INSURER)
@@ -63,7 +63,7 @@ class Economy:
 
     def attest(self, amount: int = RESERVE, attest_hash: bytes = ATTEST) -> None:
         valid_until_ms = self.ledger.time_ms + 30 * DAY_MS
-        body = ReserveAttest(attest_hash, amount, valid_until_ms)
+        body = ReserveAttest(self.authority_org.id, attest_hash, amount, valid_until_ms)
         self.ledger.accept(self.ledger.op("pay.reserve.attest", body), by=self.auditor)
 
     def mint(self, amount: int) -> None:

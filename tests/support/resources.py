@@ -41,8 +41,8 @@ CONDITION = some_id("condition")
 class Ward:
     """A registered device that its owner offers for ten days, from an hour after `start_ms`."""
 
-    def __init__(self, params: dict[str, int] | None = None) -> None:
-        self.ledger = ledger = Ledger(MODULE, params=params)
+    def __init__(self, params: dict[str, int] | None = None, ledger: Ledger | None = None) -> None:
+        self.ledger = ledger = ledger or Ledger(MODULE, params=params)
         self.owner_org, self.borrower_org = ledger.org(), ledger.org()
         self.owner = ledger.person(self.owner_org, Role.BIOMED)
         self.borrower = ledger.person(self.borrower_org, Role.BIOMED)

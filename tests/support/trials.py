@@ -42,8 +42,10 @@ DAY_MS = 24 * HOUR_MS
 class Trial:
     """A registered study; with `ready` it is approved at the site and has a consent form."""
 
-    def __init__(self, *, ready: bool = True, target_n: int = 3) -> None:
-        self.ledger = ledger = Ledger(MODULE)
+    def __init__(
+        self, *, ready: bool = True, target_n: int = 3, ledger: Ledger | None = None
+    ) -> None:
+        self.ledger = ledger = ledger or Ledger(MODULE)
         self.sponsor_org = ledger.org(OrgKind.SPONSOR)
         self.site = ledger.org()
         self.sponsor = ledger.person(self.sponsor_org, Role.SPONSOR)

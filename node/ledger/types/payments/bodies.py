@@ -90,8 +90,9 @@ class AccountClose(Wire, frozen=True):
 
 
 class ReserveAttest(Wire, frozen=True):
-    """pay.reserve.attest: what the reserve holds, by the document behind the hash."""
+    """pay.reserve.attest: what the reserve holds, as `org` found and documented it."""
 
+    org: Bytes32
     attest_hash: Hash
     amount: U53
     valid_until_ms: TimeMs

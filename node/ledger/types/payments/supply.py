@@ -7,12 +7,12 @@ from typing import Final
 from msgspec.structs import replace
 
 from medquorum.codec import INT_MAX
-from node.ledger.access import signer_with_role, signers_with_role
+from node.ledger.access import require_org_active, signer_with_role, signers_with_role
 from node.ledger.codes import Code
 from node.ledger.context import Context
 from node.ledger.errors import TxError, refuse_unless
 from node.ledger.params import param
-from node.ledger.roles import Role
+from node.ledger.roles import OrgKind, Role
 from node.ledger.txtype import Param
 from node.ledger.types.payments.bodies import AccountKind, Burn, Mint, ReserveAttest
 from node.ledger.types.payments.limits import DAY_MS, MINT_SIGNERS
@@ -47,11 +47,17 @@ RESERVE_DAYS_MAX: Final = Param(
     maximum=366,
     summary="Days for which one attestation of the reserve counts",
 )
+_ATTESTING: Final = (OrgKind.AUTHORITY, OrgKind.REGULATOR)
 
 
 def attest_reserve(body: ReserveAttest, ctx: Context) -> None:
-    """pay.reserve.attest. By an auditor, who is a person: a root key attests nothing."""
-    signer = signer_with_role(ctx, Role.AUDITOR)
+    """pay.reserve.attest. By an auditor of an authority or a regulator.
+
+    Every hospital has auditors of its own, and none of them speaks about the reserve.
+    """
+    org = require_org_active(ctx, body.org)
+    refuse_unless(org.kind in _ATTESTING, Code.ORG, "this organisation attests no reserve")
+    signer = signer_with_role(ctx, Role.AUDITOR, body.org)
     latest_ms = ctx.time_ms + param(ctx, RESERVE_DAYS_MAX.name) * DAY_MS
     refuse_unless(body.valid_until_ms > ctx.time_ms, Code.TTL, "the attestation is over already")
     refuse_unless(

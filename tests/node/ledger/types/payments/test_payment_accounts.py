@@ -106,6 +106,7 @@ def test_a_lifted_freeze_leaves_no_deadline_behind(economy: Economy) -> None:
     economy.ledger.accept(freeze(economy, economy.wallets[0]), by=economy.officers)
     lift = economy.ledger.op("pay.acct.unfreeze", AccountUnfreeze(economy.wallets[0]))
     economy.ledger.accept(lift, by=economy.officers)
+    assert economy.ledger.state.spaces["due"] == {}
     assert economy.ledger.pass_time(days=2) == ()
 
 

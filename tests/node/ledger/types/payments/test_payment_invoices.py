@@ -137,6 +137,16 @@ def test_a_frozen_account_still_receives_its_refund(economy: Economy) -> None:
     assert economy.balance(economy.wallets[0]) == 10
 
 
+def test_a_frozen_hospital_is_not_paid(economy: Economy) -> None:
+    economy.fund(economy.wallets[0], 10)
+    inv = economy.invoice(10)
+    until_ms = economy.ledger.time_ms + DAY_MS
+    body = AccountFreeze(economy.hospital, FreezeReason.COURT_ORDER, until_ms)
+    economy.ledger.accept(economy.ledger.op("pay.acct.freeze", body), by=economy.officers)
+    op = paying(economy, inv, economy.wallets[0], 1)
+    economy.ledger.refuse(Code.FROZEN, op, by=economy.patients[0])
+
+
 def test_an_invoice_is_paid_from_a_bounded_number_of_accounts(economy: Economy) -> None:
     inv = economy.invoice(100)
     for number in range(SOURCES_PER_INVOICE_MAX + 1):

@@ -10,7 +10,7 @@ from node.ledger.codes import Code
 from node.ledger.roles import Role
 from node.ledger.types.payments.bodies import Burn, Mint, ReserveAttest
 from node.ledger.types.payments.queries import SupplyAnswer
-from tests.support.ledger import some_id
+from tests.support.ledger import By, OrgHandle, some_id
 from tests.support.payments import ATTEST, DAY_MS, RESERVE, Economy
 
 
@@ -80,17 +80,23 @@ def test_who_attests_the_reserve_does_not_mint_against_it(economy: Economy) -> N
 @pytest.mark.parametrize("days", [0, 32])
 def test_an_attestation_is_bounded_in_time(economy: Economy, days: int) -> None:
     valid_until_ms = economy.ledger.time_ms + days * DAY_MS + (1_001 if days else 0)
-    body = ReserveAttest(some_id("r"), 1, valid_until_ms)
+    body = ReserveAttest(economy.authority_org.id, some_id("r"), 1, valid_until_ms)
     economy.ledger.refuse(
         Code.TTL, economy.ledger.op("pay.reserve.attest", body), by=economy.auditor
     )
 
 
-def test_only_an_auditor_attests(economy: Economy) -> None:
-    body = ReserveAttest(some_id("r"), 1, economy.ledger.time_ms + DAY_MS)
-    op = economy.ledger.op("pay.reserve.attest", body)
-    economy.ledger.refuse(Code.ROLE, op, by=economy.minters)
-    economy.ledger.refuse(Code.ROLE, op, by=economy.authority_org)
+def test_only_an_auditor_of_an_authority_attests(economy: Economy) -> None:
+    def attesting(org: OrgHandle) -> Operation:
+        body = ReserveAttest(org.id, some_id("r"), 1, economy.ledger.time_ms + DAY_MS)
+        return economy.ledger.op("pay.reserve.attest", body)
+
+    hospital_auditor = economy.ledger.person(economy.hospital_org, Role.AUDITOR)
+    unfit: list[By] = [*economy.minters, economy.authority_org, hospital_auditor]
+    for by in unfit:
+        economy.ledger.refuse(Code.ROLE, attesting(economy.authority_org), by=by)
+    own = attesting(economy.hospital_org)
+    economy.ledger.refuse(Code.ORG, own, by=hospital_auditor)
 
 
 def test_the_daily_limit_of_minting_starts_anew_each_day() -> None:

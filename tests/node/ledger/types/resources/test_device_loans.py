@@ -153,6 +153,37 @@ def test_a_lapsed_calibration_stops_the_checkout(ward: Ward) -> None:
     ward.ledger.accept(op, by=ward.owner)
 
 
+def test_a_device_is_handed_over_in_its_time_and_while_it_is_idle(ward: Ward) -> None:
+    resv_id = ward.confirmed()
+    checkout = ward.handover("dev.checkout", resv_id)
+    ward.ledger.accept(ward.offering(state=Availability.IN_USE), by=ward.owner)
+    ward.wait_until(ward.start_ms)
+    ward.ledger.refuse(Code.STATE, checkout, by=ward.owner)
+    ward.ledger.accept(ward.offering(state=Availability.IDLE), by=ward.owner)
+    remaining = ward.start_ms + DAY_MS - ward.ledger.time_ms
+    at_end = ward.ledger.tx(checkout, by=ward.owner)
+    assert ward.ledger.block(at_end, after_ms=remaining)[0].code == Code.DEADLINE
+
+
+def test_the_meter_of_the_next_loan_starts_where_the_last_one_ended(ward: Ward) -> None:
+    first = ward.lent(meter=7)
+    ward.ledger.accept(ward.returning(first, 9), by=ward.borrower)
+    ward.ledger.accept(ward.return_ack(first, 9), by=ward.owner)
+    second = ward.confirmed(DAY_MS, 2 * DAY_MS)
+    ward.wait_until(ward.start_ms + DAY_MS)
+    backwards = ward.handover("dev.checkout", second, 8)
+    ward.ledger.refuse(Code.VERSION, backwards, by=ward.owner)
+    ward.ledger.accept(ward.handover("dev.checkout", second, 9), by=ward.owner)
+
+
+def test_a_loan_leaves_one_deadline_and_its_end_none(ward: Ward) -> None:
+    resv_id = ward.lent()
+    assert len(ward.ledger.state.spaces["due"]) == 1
+    ward.ledger.accept(ward.returning(resv_id), by=ward.borrower)
+    ward.ledger.accept(ward.return_ack(resv_id), by=ward.owner)
+    assert ward.ledger.state.spaces["due"] == {}
+
+
 def test_a_return_needs_both_sides_and_the_meter_never_runs_back(ward: Ward) -> None:
     resv_id = ward.lent(meter=7)
     ward.ledger.refuse(Code.VERSION, ward.returning(resv_id, 6), by=ward.borrower)

@@ -95,6 +95,7 @@ def test_a_later_decision_takes_an_approval_back(trial: Trial, decision: EthicsD
     spid = trial.consented()
     trial.ledger.accept(trial.decision(1, decision), by=trial.committee)
     trial.ledger.refuse(Code.STATE, trial.enrolment(spid, 1), by=trial.investigator)
+    assert trial.ledger.state.spaces["due"] == {}
     assert trial.ledger.pass_time(days=200) == ()
 
 

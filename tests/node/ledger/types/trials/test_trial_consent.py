@@ -112,6 +112,19 @@ def test_strangers_do_not_withdraw_anybody(trial: Trial) -> None:
     trial.ledger.accept(op, by=trial.investigator)
 
 
+def test_another_site_does_not_take_a_participant_over(trial: Trial) -> None:
+    spid = trial.consented()
+    elsewhere = trial.ledger.org()
+    trial.ledger.accept(trial.decision(1, site=elsewhere), by=trial.committee)
+    trial.ledger.accept(trial.form(2, 1), by=[trial.sponsor, *trial.committee])
+    people = [
+        trial.ledger.person(elsewhere, Role.INVESTIGATOR),
+        trial.ledger.person(elsewhere, Role.NURSE),
+    ]
+    op = trial.consent(spid, cver=2, site=elsewhere)
+    trial.ledger.refuse(Code.ORG, op, by=people)
+
+
 def test_enrolment_counts_per_stratum_and_stops_at_the_target(trial: Trial) -> None:
     first, second, third, fourth = (trial.consented() for _ in range(4))
     who = trial.investigator
