@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 from consensus.engine import Engine, EngineStatus, Halt, Timer, TimerFired, Timing
 from consensus.pbft.engine import PbftEngine
 from medquorum import keys
+from medquorum.block import ValidatorSet
 from medquorum.codec import decode
 from medquorum.kem import KemKey
 from medquorum.keys import SigningKey
@@ -109,6 +110,7 @@ class Node:
             self._make_engine(), stores.consensus_log, stores.guard, self._make_ports()
         )
         self.transport = self._make_transport()
+        self._voters = _names(self.chain.tip.validators)
         self._join()
 
     def halt_reason(self) -> str | None:
@@ -200,7 +202,7 @@ class Node:
         self.network.handle(FrameKind.TIP, self.sync.on_tip)
         self.chain.on_commit(self._membership_changed)
         self.chain.on_commit(self.tracker.on_commit)
-        self.chain.on_commit(self.metrics.on_commit)
+        self.chain.on_commit(self._count_commit)
 
     def _timer_fired(self, timer: Timer) -> None:
         self.inbox.post(TimerFired(timer))
@@ -229,6 +231,11 @@ class Node:
                     self.network.punish(peer, f"gossip_{refusal.code}")
                     return
 
+    def _count_commit(self, block: CommittedBlock) -> None:
+        self.metrics.committed(block, self._voters)
+        self._voters = _names(self.chain.tip.validators)
+        self.log.debug("committed", height=block.header.height, count=block.header.tx_count)
+
     def _membership_changed(self, _block: CommittedBlock) -> None:
         if self.roster.update(self.chain.tip.validators, self.chain.view()):
             self.transport.recheck_membership()
@@ -239,6 +246,11 @@ class Node:
             self.network.gossip(self.pool.local(GOSSIP_RESEND_TXS), [peer])
         else:
             self.sync.lost(peer)
+
+
+def _names(validators: ValidatorSet) -> dict[int, str]:
+    """Validators by their place, as metrics call them."""
+    return {place: v.key.hex()[:16] for place, v in enumerate(validators.validators)}
 
 
 def parse_peer(text: str) -> PeerAddress:

@@ -81,7 +81,9 @@ class Servers:
     async def start(self, node: Node) -> tuple[int, int]:
         """Bind both; the ports in use. Raises OSError."""
         config = node.config
-        rpc = await self._serve(make_rpc(self._services), config.rpc.host, config.rpc.port)
+        rpc = await self._serve(
+            make_rpc(self._services, node.log.bind(part="rpc")), config.rpc.host, config.rpc.port
+        )
         ops = await self._serve(make_ops(self._services), config.ops.host, config.ops.port)
         return rpc, ops
 

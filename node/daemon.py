@@ -1,0 +1,263 @@
+"""The daemon from the operator's side: a home directory in, an exit code out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from enum import IntEnum
+from pathlib import Path
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from medquorum import genesis as genesis_files
+from medquorum import keys
+from medquorum.errors import DecodeError, KeyFormatError
+from medquorum.genesis import Genesis
+from medquorum.invariants import InvariantBroken
+from medquorum.kem import KemKey
+from medquorum.keyfile import load_kem_key, load_signing_key
+from medquorum.keys import SigningKey
+from node.app import Node, NodeKeys
+from node.config.load import Loaded
+from node.config.schema import Config, Disk
+from node.errors import ConfigError, DivergenceError, IdentityError
+from node.home import Home
+from node.modules import installed_registry
+from node.ops.diskguard import DiskGuard, DiskLowError, Line, Lines
+from node.ops.metrics import Metrics
+from node.run import Endpoints, run_node
+from node.services import Services
+from node.stores import Stores, open_stores
+from node.version import VERSION
+from p2p.errors import ListenError
+from storage.errors import (
+    DamagedError,
+    DataDirLockedError,
+    DiskError,
+    DiskFullError,
+    FormatError,
+    SignStateMismatchError,
+)
+
+DEVNET_PREFIX: Final = "devnet-"
+"""Chains of this name are development networks: their keys may lie in the clear."""
+
+
+class Exit(IntEnum):
+    """How a daemon ends. Those that restarting cannot mend are in the service file's list."""
+
+    OK = 0
+    USAGE = 64
+    CORRUPT = 65
+    INTERNAL = 70
+    DISK = 73
+    TEMPORARY = 75
+    CONFIG = 78
+
+
+class StartError(Exception):
+    """The daemon cannot start, or had to stop; `code` says how it ends."""
+
+    def __init__(self, code: Exit, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def run_daemon(
+    home: Home,
+    loaded: Loaded,
+    *,
+    passphrase: bytes | None,
+    log: FilteringBoundLogger,
+    ready: Callable[[Endpoints], None],
+) -> Exit:
+    """Run a node in this process until SIGTERM or SIGINT, or until it must stop.
+
+    A second signal ends it at once, which loses nothing that was acknowledged. Failures are logged.
+    """
+    try:
+        with asyncio.Runner() as runner:
+            runner.run(_daemon(home, loaded.config, passphrase, log, ready))
+    except StartError as error:
+        log.error("not_started", detail=str(error), code=int(error.code))
+        return error.code
+    except Exception as error:
+        return _report(error, log)
+    log.info("stopped")
+    return Exit.OK
+
+
+def load_genesis(home: Home) -> Genesis:
+    """The genesis file. Raises IdentityError."""
+    try:
+        return genesis_files.load(home.genesis_file.read_bytes())
+    except OSError as error:
+        raise IdentityError(f"{home.genesis_file}: {error.strerror}") from None
+    except DecodeError as error:
+        raise IdentityError(f"{home.genesis_file}: {error}") from None
+
+
+def load_keys(home: Home, config: Config, chain_name: str, passphrase: bytes | None) -> NodeKeys:
+    """The node's private keys. Raises IdentityError; key files that others may read are refused."""
+    devnet = chain_name.startswith(DEVNET_PREFIX)
+
+    def signing(path: Path, purpose: str) -> SigningKey:
+        return load_signing_key(path, purpose=purpose, passphrase=passphrase, devnet=devnet)
+
+    try:
+        gateway: SigningKey | None = None
+        kem: KemKey | None = None
+        if config.vault.enabled:
+            gateway = signing(home.gateway_key, "gateway")
+            kem = load_kem_key(
+                home.gateway_kem, purpose="gateway", passphrase=passphrase, devnet=devnet
+            )
+        validator = (
+            signing(home.validator_key, "validator") if home.validator_key.exists() else None
+        )
+        return NodeKeys(signing(home.node_key, "node"), validator, gateway, kem)
+    except OSError as error:
+        raise IdentityError(f"{error.filename}: {error.strerror}") from None
+    except KeyFormatError as error:
+        raise IdentityError(str(error)) from None
+
+
+async def _daemon(
+    home: Home,
+    config: Config,
+    passphrase: bytes | None,
+    log: FilteringBoundLogger,
+    ready: Callable[[Endpoints], None],
+) -> None:
+    stores, node_keys, disk = _prepare(home, config, passphrase, log)
+    try:
+        metrics = Metrics(version=VERSION)
+        node = Node(
+            config=config,
+            keys=node_keys,
+            stores=stores,
+            metrics=metrics,
+            log=log,
+            software=f"medquorum/{VERSION}",
+            now_ms=_now_ms,
+        )
+        try:
+            await run_node(node, _services(node, disk), stop=_stop_signal(), ready=ready)
+        finally:
+            node.threads.close()
+    finally:
+        stores.close()
+
+
+def _prepare(
+    home: Home, config: Config, passphrase: bytes | None, log: FilteringBoundLogger
+) -> tuple[Stores, NodeKeys, DiskGuard]:
+    """Everything that can be wrong before anything runs, each with its exit code."""
+    try:
+        keys.self_test()
+        genesis = load_genesis(home)
+        node_keys = load_keys(home, config, genesis.chain_name, passphrase)
+        home.data.mkdir(parents=True, exist_ok=True)
+        disk = DiskGuard(
+            home.data, _lines(config.disk), check_seconds=config.disk.check_seconds, log=log
+        )
+        disk.check()
+        validator = None if node_keys.validator is None else node_keys.validator.public
+        stores = open_stores(home, config, genesis, installed_registry(), validator)
+    except (ConfigError, IdentityError, SignStateMismatchError, FormatError) as error:
+        raise StartError(Exit.CONFIG, str(error)) from None
+    except (DiskLowError, DiskFullError) as error:
+        raise StartError(Exit.DISK, str(error)) from None
+    except (DamagedError, DecodeError) as error:
+        raise StartError(Exit.CORRUPT, str(error)) from None
+    except (DataDirLockedError, DiskError, OSError) as error:
+        raise StartError(Exit.TEMPORARY, str(error)) from None
+    log.info(
+        "opened",
+        height=stores.chain.tip.height,
+        chain_id=stores.chain.chain_id,
+        state=stores.chain.state.root(),
+        version=VERSION,
+    )
+    return stores, node_keys, disk
+
+
+def _services(node: Node, disk: DiskGuard) -> Services:
+    validator = node.keys.validator
+    return Services(
+        chain=node.chain,
+        pool=node.pool,
+        intake=node.intake,
+        tracker=node.tracker,
+        readers=node.threads.readers,
+        metrics=node.metrics,
+        disk=disk,
+        vault=None,
+        allowed_hosts=node.config.rpc.allowed_hosts,
+        node_key=node.keys.node.public,
+        validator_key=None if validator is None else validator.public,
+        version=VERSION,
+        now_ms=node.now_ms,
+        sync_status=node.sync.status,
+        engine_status=node.engine_status,
+        peers=node.transport.peers_info,
+        halted=node.halt_reason,
+    )
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; the second one ends the process."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stop.is_set():
+            os._exit(Exit.TEMPORARY)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked)
+    return stop
+
+
+def _report(error: Exception, log: FilteringBoundLogger) -> Exit:
+    """Log what stopped the node; the most serious cause gives the exit code."""
+    causes = _leaves(error)
+    for cause in causes:
+        log.error("stopped_by", error=type(cause).__name__, detail=str(cause))
+    for kinds, code in _CAUSES:
+        if any(isinstance(cause, kinds) for cause in causes):
+            return code
+    traceback.print_exception(error)
+    return Exit.INTERNAL
+
+
+_CAUSES: Final[tuple[tuple[tuple[type[BaseException], ...], Exit], ...]] = (
+    ((DivergenceError, DamagedError), Exit.CORRUPT),
+    ((InvariantBroken,), Exit.INTERNAL),
+    ((DiskLowError, DiskFullError), Exit.DISK),
+    ((ListenError, OSError, DiskError), Exit.TEMPORARY),
+)
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    return [error]
+
+
+def _lines(disk: Disk) -> Lines:
+    return Lines(
+        warn=Line(disk.warn_bytes, disk.warn_percent),
+        refuse=Line(disk.refuse_bytes, disk.refuse_percent),
+        stop=Line(disk.stop_bytes, disk.stop_percent),
+    )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
