@@ -63,7 +63,8 @@ def test_a_release_goes_from_request_to_receipt(clinic: Clinic) -> None:
     assert clinic.ledger.event_types() == ["rec.access_receipted"]
     assert state_of(clinic, request.req_id) is RequestState.RECEIPTED
     clinic.ledger.refuse(Code.DUPLICATE, receipt, by=clinic.consultant)
-    assert clinic.ledger.pass_time(days=1) == ()
+    clinic.ledger.accept(clinic.revoking(grant.grant_id), by=clinic.patient)
+    assert not clinic.ledger.state.spaces.get("due")
 
 
 def test_a_permit_fails_once_consent_was_revoked_a_block_earlier(clinic: Clinic) -> None:
@@ -148,6 +149,14 @@ def test_a_role_asks_for_what_it_needs(clinic: Clinic) -> None:
 def test_administrators_do_not_ask_for_records(clinic: Clinic) -> None:
     body = clinic.requesting(role="org_admin")
     clinic.ledger.refuse(Code.ROLE, clinic.op("rec.access.request", body), by=clinic.elsewhere)
+
+
+def test_nobody_asks_on_behalf_of_a_suspended_organisation(clinic: Clinic) -> None:
+    visited = clinic.ledger.org()
+    clinic.ledger.grant(clinic.consultant, Role.CLINICIAN, scope=visited.id)
+    operation = clinic.op("rec.access.request", clinic.requesting(org=visited.id))
+    clinic.ledger.suspend(visited)
+    clinic.ledger.refuse(Code.ORG, operation, by=clinic.consultant)
 
 
 def test_a_request_names_a_living_grant_or_none(clinic: Clinic) -> None:

@@ -225,6 +225,7 @@ def test_revoking_twice_is_revoking_once(clinic: Clinic) -> None:
     assert clinic.ledger.accept(clinic.revoking(body.grant_id), by=clinic.patient) == ()
     assert clinic.ledger.state.digest() == before
     assert counted(clinic) == 0
+    assert not clinic.ledger.state.spaces.get("due")
     assert clinic.ledger.pass_time(days=40) == ()
 
 

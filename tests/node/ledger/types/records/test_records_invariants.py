@@ -23,7 +23,7 @@ from node.ledger.types.records.rows import (
     REQUESTS,
     VERSIONS,
 )
-from node.ledger.types.records.terms import Decision, RequestState
+from node.ledger.types.records.terms import Decision, DefaultPolicy, RequestState
 from tests.support.ledger import HOUR_MS
 from tests.support.records import Clinic, scope
 
@@ -38,8 +38,8 @@ steps = st.lists(
 class Story:
     """A clinic to which things happen."""
 
-    def __init__(self) -> None:
-        self.clinic = Clinic()
+    def __init__(self, policy: DefaultPolicy) -> None:
+        self.clinic = Clinic(policy=policy)
         self.grants: list[bytes] = []
         self.records: list[bytes] = []
         self.requests: list[bytes] = []
@@ -47,7 +47,7 @@ class Story:
     def tell(self, step: str, which: int, how: int) -> None:
         """One step. What does not fit the state is refused by the ledger, which is fine too."""
         if step == "wait":
-            self.clinic.ledger.pass_time(ms=how * HOUR_MS // 3 + 1)
+            self.clinic.ledger.pass_time(ms=how * HOUR_MS // 12 + 1)
             return
         tx = self._transaction(step, which, how)
         if tx is not None:
@@ -58,7 +58,7 @@ class Story:
         match step:
             case "grant" | "deny":
                 decision = Decision.DENY if step == "deny" else Decision.PERMIT
-                end = clinic.ledger.time_ms + how * HOUR_MS
+                end = clinic.ledger.time_ms + how * HOUR_MS // 4
                 body = clinic.granting(decision, not_after_ms=end)
                 self.grants.append(body.grant_id)
                 return tx(clinic.op("cons.grant", body), by=clinic.patient)
@@ -79,7 +79,7 @@ class Story:
                 return self._narrow(self.grants[which % len(self.grants)], how)
             case "log" if self.requests and self.records:
                 named = {self.records[(which + one) % len(self.records)] for one in range(how + 1)}
-                permit = clinic.permit(self.requests[which % len(self.requests)], sorted(named))
+                permit = clinic.permit(self.requests[-1], sorted(named))
                 return tx(permit, by=clinic.gateway)
             case _:
                 return None
@@ -134,11 +134,11 @@ def check_requests(clinic: Clinic) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(steps)
+@given(steps, st.sampled_from(DefaultPolicy))
 def test_the_state_of_records_and_consent_stays_consistent(
-    story: list[tuple[str, int, int]],
+    story: list[tuple[str, int, int]], policy: DefaultPolicy
 ) -> None:
-    told = Story()
+    told = Story(policy)
     for step, which, how in story:
         told.tell(step, which, how)
         check_grants(told.clinic)
@@ -149,7 +149,7 @@ def test_the_state_of_records_and_consent_stays_consistent(
 @settings(max_examples=40, deadline=None)
 @given(steps)
 def test_once_revoked_nothing_is_released_on_that_ground(story: list[tuple[str, int, int]]) -> None:
-    told = Story()
+    told = Story(DefaultPolicy.DENY)
     for step, which, how in story:
         told.tell(step, which, how)
     clinic = told.clinic
