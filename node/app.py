@@ -23,7 +23,7 @@ from node.blockwork import BlockWork
 from node.bodies import Bodies
 from node.config.schema import Config
 from node.driver import Driver
-from node.errors import ConfigError
+from node.errors import ConfigError, RefusedError
 from node.inbox import Inbox
 from node.intake import Intake
 from node.limits import GOSSIP_RESEND_TXS, LOG_RECORDS_KEPT_BYTES
@@ -94,7 +94,7 @@ class Node:
         self.timers = Timers(self._timer_fired)
         self.pool = Mempool(txs_max=config.mempool.txs_max, bytes_max=config.mempool.bytes_max)
         self.roster = Roster(self.chain.tip.validators, self.chain.view())
-        self.network = Network(self.roster, metrics)
+        self.network = Network(keys.node.public, self.roster, metrics)
         self.bodies = Bodies(self.pool, self.network, self.threads.verifiers, self._stored)
         self.quotas = Quotas(config.rpc.quota_txs_per_second, config.rpc.quota_burst_txs, monotonic)
         self.tracker = Tracker(
@@ -223,7 +223,13 @@ class Node:
     async def _on_tx_batch(self, peer: bytes, payload: bytes) -> None:
         """Gossip. The peer checked these before it sent them, so a bad signature is its fault."""
         batch = decode(TxBatch, payload, size_max=len(payload))
-        for admission in await self.intake.submit(batch.transactions, local=False):
+        try:
+            admissions = await self.intake.submit(batch.transactions, local=False)
+        except RefusedError as refused:
+            # Lost here, not lost: their node keeps them, and a proposal that names them fetches them.
+            self.metrics.dropped(f"gossip_{refused.code}")
+            return
+        for admission in admissions:
             refusal = admission.refusal
             if refusal is not None:
                 self.metrics.dropped(f"gossip_{refusal.code}")

@@ -60,7 +60,8 @@ class Counters(Protocol):
 class Network:
     """Sends and dispatches. Handlers are registered once, by app.py, before the transport runs."""
 
-    def __init__(self, roster: Roster, counters: Counters) -> None:
+    def __init__(self, own_key: bytes, roster: Roster, counters: Counters) -> None:
+        self._own_key = own_key
         self._roster = roster
         self._counters = counters
         self._handlers: dict[int, Handler] = {}
@@ -112,7 +113,9 @@ class Network:
             return
         payload = encode_message(message)
         if to is None:
-            peers: Sequence[bytes] = self._roster.validator_nodes()
+            peers: Sequence[bytes] = [
+                node for node in self._roster.validator_nodes() if node != self._own_key
+            ]
         else:
             node = self._roster.node_of(to)
             peers = () if node is None else (node,)

@@ -221,10 +221,10 @@ class Sync:
         size = 0
         for height in range(first, first + count):
             stored = self._chain.blocks.block(height)
-            if (
-                stored is None
-                or (size := size + sum(map(len, stored.transactions))) > SYNC_BYTES_PER_RESPONSE
-            ):
+            if stored is None:
+                break
+            size += sum(map(len, stored.transactions))
+            if found and size > SYNC_BYTES_PER_RESPONSE:
                 break
             found.append(
                 CertifiedBlock(
