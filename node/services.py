@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from node.sync import SyncStatus
     from node.threads import Worker
     from node.tracker import Tracker
-    from node.vault.gateway import Gateway
+    from node.vault.model import Release
     from p2p.model import PeerInfo
 
 
@@ -30,6 +30,27 @@ class Submitter(Protocol):
 
     async def submit(self, raws: Sequence[bytes], *, local: bool) -> list[Admission]:
         """Check and admit, in order. Raises RefusedError if too many wait already."""
+        ...
+
+
+class Vault(Protocol):
+    """The custodian's gateway, as handlers need it. `caller` is the public key that signed the
+    request, verified.
+    """
+
+    @property
+    def kem_public(self) -> bytes:
+        """The key for which records handed in are wrapped."""
+        ...
+
+    async def keep(
+        self, caller: bytes, rec_id: bytes, version: int, ciphertext: bytes, envelope: bytes
+    ) -> bytes:
+        """Keep a version of a record durably; its blob id. Raises RefusedError."""
+        ...
+
+    async def release(self, caller: bytes, req_id: bytes, rec_ids: Sequence[bytes]) -> Release:
+        """Log the access on the ledger, then hand the records out. Raises RefusedError."""
         ...
 
 
@@ -50,7 +71,7 @@ class Services:
     readers: Worker
     metrics: Metrics
     disk: DiskGuard
-    vault: Gateway | None
+    vault: Vault | None
     allowed_hosts: tuple[str, ...]
     node_key: bytes
     validator_key: bytes | None

@@ -1,0 +1,54 @@
+"""Health and metrics as one aiohttp application, for a port that only operators reach."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from node.errors import RefusedError
+from node.ops.gauges import Gauges
+from node.ops.health import ReadyParams, readiness
+from node.ops.metrics import PROTOCOL
+from node.rpc.params import collect, decode_params
+from node.rpc.problems import response
+from node.services import Services
+
+
+def make_ops(services: Services) -> web.Application:
+    """/livez, /readyz, /metrics and /version over `services`."""
+    gauges = Gauges(services.metrics)
+
+    async def livez(_request: web.Request) -> web.Response:
+        # That this runs is the answer: the process is there and its event loop turns.
+        return _json({"alive": True}, 200)
+
+    async def readyz(request: web.Request) -> web.Response:
+        try:
+            params = decode_params(collect(request.query.items()), ReadyParams)
+        except RefusedError as refused:
+            return response(refused, "")
+        found = readiness(services, params)
+        return _json(found, 200 if found.ready else 503)
+
+    async def metrics(_request: web.Request) -> web.Response:
+        headers = {"Content-Type": CONTENT_TYPE_LATEST}
+        return web.Response(body=gauges.page(services), headers=headers)
+
+    async def version(_request: web.Request) -> web.Response:
+        chain_id = services.chain.chain_id.hex()
+        shown = {"version": services.version, "protocol": PROTOCOL, "chain_id": chain_id}
+        return _json(shown, 200)
+
+    app = web.Application()
+    app.router.add_get("/livez", livez)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/version", version)
+    return app
+
+
+def _json(value: object, status: int) -> web.Response:
+    return web.Response(
+        status=status, body=msgspec.json.encode(value), content_type="application/json"
+    )

@@ -1,0 +1,81 @@
+"""What happens around every handler, in this order: Accept, query parameters, the wait for a
+height, the body, the handler. All of it within the request's time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from node.errors import RefusedError
+from node.rpc.limits import REQUEST_SECONDS_MAX
+from node.rpc.media import check_accept, read_body
+from node.rpc.params import collect, decode_params
+from node.rpc.routes import AnyRoute, Call, Params
+from node.services import Services
+
+COMMON_PROBLEMS: Final = (
+    "malformed",
+    "schema_violation",
+    "unsupported_media_type",
+    "policy_denied",
+    "rate_limited",
+    "not_ready",
+    "internal",
+)
+"""What any route may answer with."""
+BODY_PROBLEMS: Final = ("too_large",)
+"""What any route with a body may answer with as well."""
+SIGNED_PROBLEMS: Final = ("bad_signature", "unknown_key", "key_revoked")
+"""What any route for signed requests may answer with as well."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def codes(route: AnyRoute) -> tuple[str, ...]:
+    """All codes that a route may answer with, each once."""
+    more = BODY_PROBLEMS if route.body is not None else ()
+    signed = SIGNED_PROBLEMS if route.signed else ()
+    return tuple(dict.fromkeys((*COMMON_PROBLEMS, *more, *signed, *route.problems)))
+
+
+def endpoint(route: AnyRoute, services: Services) -> Handler:
+    """The handler of a route as aiohttp wants it."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        check_accept(request, route)
+        values = collect(request.query.items())
+        params = decode_params(values if not route.free_params else common(values), route.params)
+        waits = getattr(params, "timeout", 0.0)
+        limit_s = None if route.stream else REQUEST_SECONDS_MAX + 2 * waits
+        try:
+            async with asyncio.timeout(limit_s):
+                await _reach(params, services)
+                body, media = await read_body(request, route)
+                return await route.handle(Call(request, services, params, body, media))
+        except TimeoutError:
+            raise RefusedError(
+                "not_ready", "the request took too long", retry_after_ms=1_000
+            ) from None
+
+    return handle
+
+
+def common(values: Mapping[str, str]) -> dict[str, str]:
+    """The parameters that every GET takes, out of all."""
+    return {name: value for name, value in values.items() if name in Params.__struct_fields__}
+
+
+async def _reach(params: msgspec.Struct, services: Services) -> None:
+    if not isinstance(params, Params) or params.min_height == 0:
+        return
+    if not await services.tracker.wait_height(params.min_height, params.timeout):
+        raise RefusedError(
+            "not_ready",
+            f"this node has not committed height {params.min_height} yet",
+            retry_after_ms=1_000,
+        )

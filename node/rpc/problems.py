@@ -1,0 +1,80 @@
+"""What a refusal looks like: `application/problem+json` (RFC 9457), every one with a code of the
+SDK's error catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, UnsetType
+
+from medquorum.catalogue import entry
+from medquorum.invariants import InvariantBroken
+from node.errors import RefusedError
+from node.rpc.errors import FieldsError, HeightError, NotAcceptableError
+
+PROBLEM_TYPE: Final = "application/problem+json"
+
+
+class FaultDocument(msgspec.Struct, frozen=True):
+    """One part of the request that is wrong."""
+
+    pointer: str
+    code: str
+
+
+class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A refusal. `code` is for programs, `detail` for a person; `retryable` says whether the same
+    request may succeed later. `trace_id` finds the request in the node's log.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool
+    trace_id: str
+    retry_after_ms: int | UnsetType = UNSET
+    txid: str | UnsetType = UNSET
+    height: int | UnsetType = UNSET
+    errors: Sequence[FaultDocument] | UnsetType = UNSET
+
+
+def document(refused: RefusedError, trace_id: str) -> ProblemDocument:
+    """The document of a refusal. A code that is in no catalogue is a broken promise of ours."""
+    known = entry(refused.code)
+    if known is None or known.status is None:
+        raise InvariantBroken(f"{refused.code} is not a problem of the catalogue")
+    return ProblemDocument(
+        type=f"docs/errors.md#{known.code}",
+        title=known.titles["en"],
+        status=refused.status if isinstance(refused, NotAcceptableError) else known.status,
+        detail=refused.detail,
+        code=known.code,
+        retryable=known.retryable,
+        trace_id=trace_id,
+        retry_after_ms=refused.retry_after_ms or UNSET,
+        txid=refused.tx_id.hex() if refused.tx_id else UNSET,
+        height=refused.height if isinstance(refused, HeightError) else UNSET,
+        errors=[FaultDocument(fault.pointer, fault.code) for fault in refused.faults]
+        if isinstance(refused, FieldsError)
+        else UNSET,
+    )
+
+
+def response(refused: RefusedError, trace_id: str) -> web.Response:
+    """The answer to a refused request."""
+    shown = document(refused, trace_id)
+    headers = {}
+    if refused.retry_after_ms:
+        headers["Retry-After"] = str(-(-refused.retry_after_ms // 1000))
+    return web.Response(
+        status=shown.status,
+        body=msgspec.json.encode(shown),
+        content_type=PROBLEM_TYPE,
+        headers=headers,
+    )
