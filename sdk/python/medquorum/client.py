@@ -17,7 +17,7 @@ the hash of its content.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import time_ns
 from types import TracebackType
@@ -275,7 +275,7 @@ class Client:
 
     def events(
         self, *, after: str | None = None, types: Sequence[str] = ()
-    ) -> AsyncIterator[LedgerEvent]:
+    ) -> AsyncGenerator[LedgerEvent, None]:
         """All events after a cursor, then those that happen, for ever (see subscription.follow)."""
         return follow(self._connection, after=after, types=types)
 

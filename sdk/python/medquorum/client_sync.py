@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Generator, Sequence
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 
@@ -146,7 +146,7 @@ class SyncClient:
 
     def events(
         self, *, after: str | None = None, types: Sequence[str] = ()
-    ) -> Iterator[LedgerEvent]:
+    ) -> Generator[LedgerEvent, None, None]:
         """See Client.events. Each step waits for the next event."""
         events = self._client.events(after=after, types=types)
         while True:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Final
 
 import aiohttp
@@ -25,7 +26,7 @@ async def follow(
     after: str | None = None,
     types: Sequence[str] = (),
     silence_s: float = SILENCE_S,
-) -> AsyncIterator[LedgerEvent]:
+) -> AsyncGenerator[LedgerEvent, None]:
     """All events after a cursor, then those that happen, for ever.
 
     None begins with what happens from now on. Every event comes at least once and in order; keep
@@ -38,10 +39,11 @@ async def follow(
     cursor, heard, attempt = after, loop.time(), 0
     while True:
         try:
-            async for event in _stream(connection, cursor, types, silence_s):
-                cursor, heard, attempt = event.id or cursor, loop.time(), 0
-                if event.type != HEARTBEAT:
-                    yield _ledger_event(event)
+            async with aclosing(_stream(connection, cursor, types, silence_s)) as stream:
+                async for event in stream:
+                    cursor, heard, attempt = event.id or cursor, loop.time(), 0
+                    if event.type != HEARTBEAT:
+                        yield _ledger_event(event)
         except (UnreachableError, ProblemError) as error:
             if isinstance(error, ProblemError) and not error.retryable:
                 raise
@@ -53,7 +55,7 @@ async def follow(
 
 async def _stream(
     connection: Connection, cursor: str | None, types: Sequence[str], silence_s: float
-) -> AsyncIterator[ServerEvent]:
+) -> AsyncGenerator[ServerEvent, None]:
     query = {"types": ",".join(types)} if types else {}
     headers = {} if cursor is None else {"Last-Event-ID": cursor}
     async with connection.stream("v1/events/stream", query, headers) as content:
