@@ -29,7 +29,7 @@ EXPIRED: Final = "expired"
 _PROPOSAL_TAG: Final = b"medquorum/proposal/v1\0"
 
 
-class Draft(Wire):
+class Draft(Wire, frozen=True):
     """What is proposed.
 
     `content` is the canonical encoding of the kind's structure (proposals.py).
@@ -40,7 +40,7 @@ class Draft(Wire):
     nonce: Bytes16
 
 
-class Proposal(Wire):
+class Proposal(Wire, frozen=True):
     """A proposal and what became of it.
 
     Those that the identity module carries out are filed there.
@@ -54,7 +54,7 @@ class Proposal(Wire):
     closed: Height
 
 
-class Vote(Wire):
+class Vote(Wire, frozen=True):
     """What an organisation said, once and for all."""
 
     decision: Name

@@ -17,7 +17,7 @@ NAMESPACE: Final = "due"
 _INT_BYTES: Final = 8
 
 
-class Scheduled(Wire):
+class Scheduled(Wire, frozen=True):
     """Asked for at this height."""
 
     height: Height

@@ -30,13 +30,13 @@ KemKey = Annotated[bytes, Meta(max_length=KEM_KEY_BYTES_MAX)]
 """A public key to which record keys are wrapped (HPKE), or nothing."""
 
 
-class Chain(Wire):
+class Chain(Wire, frozen=True):
     """Which chain this is, for statements that are signed outside of transactions."""
 
     chain_id: Hash
 
 
-class Org(Wire):
+class Org(Wire, frozen=True):
     """A member organisation.
 
     It is suspended from `suspended_from` until before `suspended_until`; 0 is 'not'.
@@ -58,7 +58,7 @@ class Org(Wire):
         return self.suspended_until == 0 or height < self.suspended_until
 
 
-class Actor(Wire):
+class Actor(Wire, frozen=True):
     """A person or a system that signs.
 
     Who it is in real life is known to its organisation alone.
@@ -72,7 +72,7 @@ class Actor(Wire):
     enrolled: Height
 
 
-class KeyBinding(Wire):
+class KeyBinding(Wire, frozen=True):
     """Whose key this is. It signs from `from_height` until before `until_height`; 0 is 'no end'.
 
     An organisation's root key has no actor. A key is bound once and for ever: a key that ended
@@ -87,7 +87,7 @@ class KeyBinding(Wire):
     compromised_from: Height
 
 
-class Credential(Wire):
+class Credential(Wire, frozen=True):
     """A role given to an actor at the organisation `scope`, by `issuer`, for [not_before_ms,
     not_after_ms).
     """
@@ -104,7 +104,7 @@ class Credential(Wire):
     reason: Name
 
 
-class Hold(Wire):
+class Hold(Wire, frozen=True):
     """One credential that is not revoked, as the role check needs it."""
 
     credential: Bytes32
@@ -113,7 +113,7 @@ class Hold(Wire):
     not_after_ms: TimeMs
 
 
-class Holds(Wire):
+class Holds(Wire, frozen=True):
     """The credentials of one actor for one role.
 
     Those that expired are left out when the next one comes.
@@ -122,19 +122,19 @@ class Holds(Wire):
     holds: Annotated[tuple[Hold, ...], Meta(max_length=HOLDS_PER_ROLE_MAX)]
 
 
-class OrgRef(Wire):
+class OrgRef(Wire, frozen=True):
     """Which organisation it is."""
 
     org: Bytes32
 
 
-class Since(Wire):
+class Since(Wire, frozen=True):
     """Present since this height."""
 
     height: Height
 
 
-class CarriedOut(Wire):
+class CarriedOut(Wire, frozen=True):
     """A decision of the consortium was carried out here, at this height.
 
     It cannot be carried out again.

@@ -29,14 +29,14 @@ VOTE_USE: Final = "vote"
 NODE_USE: Final = "node"
 
 
-class Observer(Wire):
+class Observer(Wire, frozen=True):
     """A member's daemon that follows the chain and does not vote."""
 
     node_key: PublicKey
     org: Bytes32
 
 
-class DaemonKey(Wire):
+class DaemonKey(Wire, frozen=True):
     """A key that a daemon of `org` uses or once used.
 
     A vote key never comes back; a node key may, for its own org.
@@ -46,7 +46,7 @@ class DaemonKey(Wire):
     use: Name
 
 
-class Activation(Wire):
+class Activation(Wire, frozen=True):
     """Code that runs from the height of the row's key on.
 
     `code_hash` says which code was agreed upon.
@@ -56,7 +56,7 @@ class Activation(Wire):
     code_hash: Hash
 
 
-class Pause(Wire):
+class Pause(Wire, frozen=True):
     """The module is paused at heights >= `from_height`, until the block time `until_ms` or the
     height `until_height`.
     """

@@ -49,7 +49,7 @@ CORE_PARAMS: Final = (
 )
 
 
-class ParamRow(Wire):
+class ParamRow(Wire, frozen=True):
     """A parameter. `value` holds from `from_height` on, `before` held until then."""
 
     value: U53

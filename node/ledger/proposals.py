@@ -58,14 +58,14 @@ class ProposalKind(StrEnum):
     ORG_ROOT_REPLACE = "org_root_replace"
 
 
-class ParamSet(Wire):
+class ParamSet(Wire, frozen=True):
     """Set a parameter, from the height after the one that carries it out."""
 
     name: Name
     value: U53
 
 
-class ValidatorAdd(Wire):
+class ValidatorAdd(Wire, frozen=True):
     """Let a daemon of `org` vote.
 
     `possession` is the vote key's signature that it belongs to `org`.
@@ -77,13 +77,13 @@ class ValidatorAdd(Wire):
     possession: Signature
 
 
-class ValidatorRemove(Wire):
+class ValidatorRemove(Wire, frozen=True):
     """Take the vote away."""
 
     key: PublicKey
 
 
-class ValidatorReplace(Wire):
+class ValidatorReplace(Wire, frozen=True):
     """Give a validator another vote key and node key; it keeps its place in the order."""
 
     key: PublicKey
@@ -92,20 +92,20 @@ class ValidatorReplace(Wire):
     possession: Signature
 
 
-class ObserverAdd(Wire):
+class ObserverAdd(Wire, frozen=True):
     """Let a daemon of `org` connect and follow."""
 
     node_key: PublicKey
     org: Bytes32
 
 
-class ObserverRemove(Wire):
+class ObserverRemove(Wire, frozen=True):
     """Let it follow no longer."""
 
     node_key: PublicKey
 
 
-class Activate(Wire):
+class Activate(Wire, frozen=True):
     """Run a module (version 0), or a version of a type, from `height` on, with the code of this
     hash.
     """
@@ -116,7 +116,7 @@ class Activate(Wire):
     code_hash: Hash
 
 
-class PauseModule(Wire):
+class PauseModule(Wire, frozen=True):
     """Stop a module from the next height until the block time `until_ms`.
 
     What is unstoppable goes on.
@@ -126,13 +126,13 @@ class PauseModule(Wire):
     until_ms: TimeMs
 
 
-class UnpauseModule(Wire):
+class UnpauseModule(Wire, frozen=True):
     """End a pause with the next height."""
 
     module: Name
 
 
-class OrgRegister(Wire):
+class OrgRegister(Wire, frozen=True):
     """Admit an organisation. `possession` is the root key's signature that it belongs to `org`."""
 
     org: Bytes32
@@ -144,19 +144,19 @@ class OrgRegister(Wire):
     possession: Signature
 
 
-class OrgSuspend(Wire):
+class OrgSuspend(Wire, frozen=True):
     """Suspend an organisation from the next height on."""
 
     org: Bytes32
 
 
-class OrgReinstate(Wire):
+class OrgReinstate(Wire, frozen=True):
     """End a suspension with the next height."""
 
     org: Bytes32
 
 
-class OrgRootReplace(Wire):
+class OrgRootReplace(Wire, frozen=True):
     """Give an organisation that lost its root key another one."""
 
     org: Bytes32

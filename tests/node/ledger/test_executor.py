@@ -11,12 +11,12 @@ from node.ledger.txtype import EventType, Module, TxType
 from tests.support.ledger import Ledger
 
 
-class Put(Wire):
+class Put(Wire, frozen=True):
     key: Bytes32
     value: U53
 
 
-class Row(Wire):
+class Row(Wire, frozen=True):
     value: U53
 
 

@@ -6,14 +6,14 @@ from medquorum.codec import Bytes32, Name, TimeMs, Wire
 from node.ledger.decisions import Draft
 
 
-class Propose(Wire):
+class Propose(Wire, frozen=True):
     """Put a draft to the vote, as `org`, which operates a validator."""
 
     org: Bytes32
     draft: Draft
 
 
-class CastVote(Wire):
+class CastVote(Wire, frozen=True):
     """Say approve or reject, as `org`, which operates a validator. Final."""
 
     org: Bytes32
@@ -21,7 +21,7 @@ class CastVote(Wire):
     decision: Name
 
 
-class Execute(Wire):
+class Execute(Wire, frozen=True):
     """Carry out a proposal that has passed.
 
     Proposals about organisations are carried out by id.org types.
@@ -30,7 +30,7 @@ class Execute(Wire):
     proposal: Bytes32
 
 
-class EmergencyPause(Wire):
+class EmergencyPause(Wire, frozen=True):
     """Pause a module for a short time, as two organisations that operate validators."""
 
     first_org: Bytes32

@@ -14,7 +14,7 @@ from node.ledger.params import PARAMS
 from node.ledger.tables import Table
 
 
-class OpenProposals(Wire):
+class OpenProposals(Wire, frozen=True):
     """How many proposals have not expired and were not executed."""
 
     count: U32

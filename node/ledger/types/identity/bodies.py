@@ -36,13 +36,13 @@ class RevocationReason(StrEnum):
 NOT_REVOKED: Final = "none"
 
 
-class CarryOut(Wire):
+class CarryOut(Wire, frozen=True):
     """Carry out a decision about an organisation: `proposal` has passed and says which."""
 
     proposal: Bytes32
 
 
-class ActorEnrol(Wire):
+class ActorEnrol(Wire, frozen=True):
     """Bind a new actor and their signing key to `org`.
 
     `possession` is the key's own signature that it is the actor's.
@@ -57,14 +57,14 @@ class ActorEnrol(Wire):
     possession: Signature
 
 
-class KemSet(Wire):
+class KemSet(Wire, frozen=True):
     """Set the key to which records are wrapped for the actor from now on, or remove it."""
 
     actor: Bytes32
     kem: KemKey
 
 
-class KeyRotate(Wire):
+class KeyRotate(Wire, frozen=True):
     """Replace `key`, the current key of an actor or the root key of an organisation, by `new_key`.
 
     Both sign during the `overlap_heights` that follow the next height; then `key` is revoked.
@@ -76,7 +76,7 @@ class KeyRotate(Wire):
     possession: Signature
 
 
-class KeyRevoke(Wire):
+class KeyRevoke(Wire, frozen=True):
     """End a key with the next height.
 
     `compromised_from` is 0, or the height from which its use is in doubt.
@@ -86,7 +86,7 @@ class KeyRevoke(Wire):
     compromised_from: Height
 
 
-class CredentialIssue(Wire):
+class CredentialIssue(Wire, frozen=True):
     """Give an actor of the organisation `scope` a role there, for [not_before_ms, not_after_ms)."""
 
     credential: Bytes32
@@ -98,7 +98,7 @@ class CredentialIssue(Wire):
     evidence_hash: Hash
 
 
-class CredentialRevoke(Wire):
+class CredentialRevoke(Wire, frozen=True):
     """Take a role away, at once."""
 
     credential: Bytes32
