@@ -7,7 +7,7 @@ from typing import Final
 SOURCES_PER_INVOICE_MAX: Final = 8
 """Accounts that may have paid parts of one invoice. A refund touches each of them."""
 
-SUM_ACCOUNTS_MAX: Final = 100_000
+SUM_ACCOUNTS_MAX: Final = 10_000
 """Accounts up to which the query pay.supply adds up all balances itself."""
 
 MINT_SIGNERS: Final = 2

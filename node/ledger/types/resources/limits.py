@@ -7,7 +7,7 @@ from typing import Final
 WINDOWS_MAX: Final = 32
 """Offered windows of one device. Offering anew replaces all of them in one operation."""
 
-SEARCH_ROWS_MAX: Final = 1_000
+SEARCH_ROWS_MAX: Final = 500
 """Devices that one page of a search looks at, whether or not they are free."""
 
 HOUR_MS: Final = 60 * 60 * 1000

@@ -59,6 +59,14 @@ def test_a_member_of_the_sponsor_does_not_decide() -> None:
     trial.ledger.refuse(Code.ROLE, trial.decision(1), by=[*trial.committee, partial])
 
 
+def test_a_member_whom_the_sponsor_appointed_does_not_decide() -> None:
+    trial = Trial(ready=False)
+    appointed = trial.ledger.person()
+    trial.ledger.grant(appointed, Role.ETHICS, scope=trial.sponsor_org.id)
+    trial.ledger.refuse(Code.ROLE, trial.decision(1), by=[*trial.committee, appointed])
+    trial.ledger.accept(trial.decision(1), by=trial.committee)
+
+
 def test_a_decision_is_about_a_version_that_exists(trial: Trial) -> None:
     trial.ledger.refuse(Code.VERSION, trial.decision(2), by=trial.committee)
     op = trial.amendment(2, AmendmentKind.SUBSTANTIAL)
