@@ -5,7 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from medquorum.codec import encode
+from node.ledger import membership
 from node.ledger.codes import Code
+from node.ledger.membership import PAUSES, Pause
 from node.ledger.roles import Role
 from node.ledger.types.records.bodies import AmendConsent, GrantConsent
 from node.ledger.types.records.classes import Confidentiality, RecordClass
@@ -13,7 +16,7 @@ from node.ledger.types.records.limits import ACTIVE_GRANTS_PER_PATIENT_MAX
 from node.ledger.types.records.purposes import Purpose
 from node.ledger.types.records.rows import ACTIVE_GRANTS, ENDED_GRANTS, PATIENTS, Grant
 from node.ledger.types.records.terms import Action, Decision, GrantStatus
-from tests.support.ledger import attributes, some_id
+from tests.support.ledger import FAR_MS, attributes, some_id
 from tests.support.records import ANYTHING, DAY_MS, FORM, Clinic, scope
 
 C = Confidentiality
@@ -240,6 +243,16 @@ def test_revoking_passes_while_the_hospital_is_suspended(clinic: Clinic) -> None
     body = clinic.grant()
     clinic.ledger.suspend(clinic.org)
     clinic.ledger.refuse(Code.ORG, clinic.op("cons.grant", clinic.granting()), by=clinic.patient)
+    clinic.ledger.accept(clinic.revoking(body.grant_id), by=clinic.patient)
+    assert active(clinic, body.grant_id) is None
+
+
+def test_revoking_passes_while_the_module_is_paused(clinic: Clinic) -> None:
+    body = clinic.grant()
+    row = Pause(clinic.ledger.height + 1, FAR_MS, FAR_MS)
+    clinic.ledger.state.apply({membership.NAMESPACE: {PAUSES.key("records"): encode(row)}})
+    again = clinic.op("cons.grant", clinic.granting())
+    clinic.ledger.refuse(Code.PAUSED, again, by=clinic.patient)
     clinic.ledger.accept(clinic.revoking(body.grant_id), by=clinic.patient)
     assert active(clinic, body.grant_id) is None
 
