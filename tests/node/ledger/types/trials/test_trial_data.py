@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from medquorum import merkle
-from medquorum.codec import encode
+from medquorum.codec import encode, encode_plain
 from node.ledger.codes import Code
 from node.ledger.roles import Role
 from node.ledger.types.trials.bodies import CorrectionReason, WithdrawalScope
@@ -159,6 +161,22 @@ def test_the_root_query_answers_what_a_lock_has_to_state(trial: Trial) -> None:
     trial.enrolled()
     answer = trial.ledger.query("trial.data_root", study=trial.study)
     assert answer == DataRootAnswer(data_root=trial.root(), n_subjects=1)
+
+
+def test_a_chain_is_recomputed_with_hashes_and_messagepack_alone(trial: Trial) -> None:
+    spid = trial.enrolled()
+    trial.ledger.accept(trial.submission(spid, "a"), by=trial.investigator)
+    trial.ledger.accept(trial.correction(spid, 1, "b"), by=trial.investigator)
+    stated = [
+        ["submit", some_id("a"), some_id("a odm"), 1, 2, 1, []],
+        ["correct", some_id("b"), some_id("b odm"), 1, 2, 1, ["transcription"]],
+    ]
+    head = sha256(b"medquorum/trial-chain/v1\0" + trial.study + spid).digest()
+    for row in stated:
+        head = sha256(b"medquorum/trial-entry/v1\0" + head + encode_plain(row)).digest()
+    assert trial.chain(spid) == Chain(head, 2)
+    leaf = sha256(b"\0" + encode_plain([spid, head, 2])).digest()
+    assert trial.root() == leaf
 
 
 STEP = st.tuples(st.integers(0, 2), st.booleans(), st.integers(0, 6), st.integers(0, 10**6))
