@@ -61,7 +61,7 @@ REFUND_ONE_PERSON_MAX: Final = Param(
     default=100_000,
     minimum=0,
     maximum=INT_MAX,
-    summary="Minor units up to which one person of billing refunds alone",
+    summary="Minor units of one invoice up to which one person of billing refunds alone",
 )
 DUE_INVOICE: Final = "pay.invoice_due"
 _OPEN: Final = (InvoiceState.ISSUED, InvoiceState.PART_PAID)
@@ -166,7 +166,8 @@ def refund(body: Refund, ctx: Context) -> None:
     """
     invoice = load_invoice(ctx.state, body.inv)
     payee = load_account(ctx.state, invoice.payee)
-    alone = body.amount <= param(ctx, REFUND_ONE_PERSON_MAX.name)
+    # Summed over the invoice, or one person would refund a large sum in small ones.
+    alone = invoice.refunded + body.amount <= param(ctx, REFUND_ONE_PERSON_MAX.name)
     persons = 1 if alone else REFUND_SIGNERS_ABOVE_THRESHOLD
     signers_with_role(ctx, Role.BILLING, persons, payee.org)
     refuse_frozen(payee, ctx.time_ms)
