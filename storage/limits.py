@@ -39,6 +39,6 @@ STATE_NAMESPACE_BYTES_MAX: Final = 64
 STATE_KEY_BYTES_MAX: Final = 512
 """Of a key of the ledger state."""
 STATE_PAGES_CACHED_MAX: Final = 8192
-"""Decoded tree pages kept in memory, about 3 KiB each; those near the root stay longest."""
+"""Pages of the state tree kept in memory, 2 to 4 KiB each; those near the root stay longest."""
 STALE_CHUNK_KEYS_MAX: Final = 512
 """Keys in one entry of the stale index, which is what pruning deletes at a time."""

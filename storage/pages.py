@@ -3,21 +3,20 @@
 four levels of the binary tree in one value (docs/spec/state.md section 4).
 
 A page is a heap of 31 nodes: node 1 is its root, node i has the children 2i and 2i + 1, nodes 16 to
-31 are its slots. A slot is empty, or a leaf, or another page further down. The hashes of the inner
-nodes are kept as well, so a change costs one hash a level and not fifteen a page.
+31 are its slots. A slot is empty, or holds a few leaves, or stands for another page further down.
+The hashes of the inner nodes are kept, so a change costs one hash a level and not fifteen a page.
+Leaves stay in the page above until there are more than SLOT_LEAVES_MAX of them in one slot: most
+changes then touch one page less, and no page is nearly empty.
 
-In memory a page is 2048 bytes, in which every field has its place. So reading a field is a slice, a
-copy is one call, the pair of hashes that a node is made of is one slice too, and the garbage
-collector sees nothing:
+A page is bytes, in memory as on the disk, and every field has its place. So reading a field is a
+slice, a copy is one call, the pair of hashes that a node is made of is one slice too, and the
+garbage collector sees nothing:
 
-    byte i                    kind of node i: EMPTY, LEAF (one leaf) or MANY (two or more)
-    bytes 32i .. 32i + 31     hash of node i; that of its only leaf for LEAF, zeros for EMPTY
-    bytes 1024 + 64s .. + 63  reference of slot s: path || value hash of a leaf; version (8 bytes)
-                              of a page, then zeros; zeros if it is empty
-
-On the disk a page with more than SPARSE_SLOTS_MAX slots in use is these bytes. A page with fewer is
-its first 32 bytes, the hashes of the inner nodes of kind MANY, and for each slot in use its hash
-and its reference (64 or 8 bytes), all in ascending order.
+    byte i                     kind of node i: EMPTY, LEAF (one leaf below) or MANY (more)
+    bytes 32i .. 32i + 31      hash of node i; that of its only leaf for LEAF, zeros for EMPTY
+    byte 1024 + s              how many leaves slot s holds; 0 for MANY means another page
+    bytes 1040 + 8s .. + 7     version of the page that slot s stands for, else zeros
+    bytes 1168 ..              the leaves, path || value hash (64), ascending
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final, TypeAlias
 
+from medquorum.hashing import EMPTY_HASH
 from storage import layout
 
 EMPTY: Final = 0
@@ -37,25 +37,37 @@ MANY: Final = 2
 
 SLOTS: Final = 16
 PATH_BYTES: Final = 32
-PAGE_BYTES: Final = 2048
-SPARSE_SLOTS_MAX: Final = 6
+LEAF_BYTES: Final = 64
+SLOT_LEAVES_MAX: Final = 6
+"""With more leaves than this, a slot becomes a page."""
+PAGE_LEAVES_MIN: Final = 3
+"""With this many leaves or fewer, and no page below, a page becomes a slot again."""
 
 _HASH: Final = 32
-_REFS: Final = 1024
-_REF: Final = 64
-_EMPTY_REF: Final = bytes(_REF)
-_EMPTY_HASH: Final = bytes(_HASH)
+_COUNTS: Final = 1024
+_VERSIONS: Final = _COUNTS + SLOTS
+_LEAVES: Final = _VERSIONS + SLOTS * layout.HEIGHT_BYTES
+_NO_VERSION: Final = bytes(layout.HEIGHT_BYTES)
+_PATH_BITS: Final = 8 * PATH_BYTES
 _ANCESTORS: Final = tuple(
     tuple((SLOTS + slot) >> level for level in (1, 2, 3, 4)) for slot in range(SLOTS)
 )
 
 Page: TypeAlias = bytes
-"""A page that others may see: it cannot change."""
+"""A page that others may see: it cannot change. A bytearray is one that is being worked on."""
 
 
 def empty_page() -> bytearray:
     """A page without leaves, to be filled."""
-    return bytearray(PAGE_BYTES)
+    return bytearray(_LEAVES)
+
+
+def check_page(data: bytes) -> Page:
+    """`data` if it has the form of a page. Raises ValueError."""
+    size = _LEAVES + LEAF_BYTES * sum(data[_COUNTS:_VERSIONS])
+    if len(data) != size:
+        raise ValueError(f"{len(data)} bytes where a page of the state tree has {size}")
+    return data
 
 
 def node_hash(page: Page | bytearray, node: int) -> bytes:
@@ -63,50 +75,55 @@ def node_hash(page: Page | bytearray, node: int) -> bytes:
     return bytes(page[_HASH * node : _HASH * (node + 1)])
 
 
-def leaf_ref(page: Page | bytearray, slot: int) -> bytes:
-    """path || value hash of the leaf in `slot`."""
-    return bytes(page[_REFS + _REF * slot : _REFS + _REF * (slot + 1)])
+def slot_leaves(page: Page | bytearray, slot: int) -> bytes:
+    """The leaves that `slot` holds, one after the other."""
+    start = _LEAVES + LEAF_BYTES * sum(page[_COUNTS : _COUNTS + slot])
+    return bytes(page[start : start + LEAF_BYTES * page[_COUNTS + slot]])
 
 
-def holds(page: Page | bytearray, slot: int, path: bytes) -> bool:
-    """Whether the leaf in `slot` is the one of `path`."""
-    start = _REFS + _REF * slot
-    return page[start : start + PATH_BYTES] == path
+def is_child(page: Page | bytearray, slot: int) -> bool:
+    """Whether `slot` stands for another page."""
+    return page[SLOTS + slot] == MANY and page[_COUNTS + slot] == 0
 
 
 def child_version(page: Page | bytearray, slot: int) -> bytes:
     """The version of the page that `slot` stands for."""
-    start = _REFS + _REF * slot
+    start = _VERSIONS + layout.HEIGHT_BYTES * slot
     return bytes(page[start : start + layout.HEIGHT_BYTES])
 
 
-def only_leaf(page: Page | bytearray) -> int:
-    """The slot of the only leaf of a page whose root is of kind LEAF."""
-    return page.index(LEAF, SLOTS, 2 * SLOTS) - SLOTS
+def all_leaves(page: Page | bytearray) -> bytes | None:
+    """The leaves of a page with so few, and no page below, that it should be a slot; else None."""
+    if len(page) > _LEAVES + LEAF_BYTES * PAGE_LEAVES_MIN:
+        return None
+    if any(is_child(page, slot) for slot in range(SLOTS)):
+        return None
+    return bytes(page[_LEAVES:])
 
 
-def set_leaf(page: bytearray, slot: int, ref: bytes, hashed: bytes) -> None:
-    """Put a leaf into `slot`. The inner nodes follow at the next `rehash`, here and below."""
+def set_leaves(page: bytearray, slot: int, leaves: bytes, hashed: bytes) -> None:
+    """Let `slot` hold these leaves, whose subtree has this hash. The nodes above: see `rehash`."""
+    start = _LEAVES + LEAF_BYTES * sum(page[_COUNTS : _COUNTS + slot])
+    page[start : start + LEAF_BYTES * page[_COUNTS + slot]] = leaves
+    count = len(leaves) // LEAF_BYTES
     node = SLOTS + slot
-    page[node] = LEAF
+    page[_COUNTS + slot] = count
+    page[node] = count if count < MANY else MANY
     page[_HASH * node : _HASH * (node + 1)] = hashed
-    page[_REFS + _REF * slot : _REFS + _REF * (slot + 1)] = ref
+    version = _VERSIONS + layout.HEIGHT_BYTES * slot
+    page[version : version + layout.HEIGHT_BYTES] = _NO_VERSION
 
 
 def set_child(page: bytearray, slot: int, version: bytes, hashed: bytes) -> None:
-    """Let `slot` stand for a page further down."""
-    set_leaf(page, slot, version + _EMPTY_REF[layout.HEIGHT_BYTES :], hashed)
+    """Let `slot` stand for the page of this version, whose root has this hash."""
+    set_leaves(page, slot, b"", hashed)
     page[SLOTS + slot] = MANY
-
-
-def set_empty(page: bytearray, slot: int) -> None:
-    """Empty `slot`."""
-    set_leaf(page, slot, _EMPTY_REF, _EMPTY_HASH)
-    page[SLOTS + slot] = EMPTY
+    start = _VERSIONS + layout.HEIGHT_BYTES * slot
+    page[start : start + layout.HEIGHT_BYTES] = version
 
 
 def rehash(page: bytearray, slots: Sequence[int]) -> None:
-    """Bring the inner nodes up to date after these slots have changed; each node is hashed once."""
+    """Bring the inner nodes up to date after these slots have changed; each is hashed once."""
     if len(slots) == 1:
         nodes: Sequence[int] = _ANCESTORS[slots[0]]
     else:
@@ -125,58 +142,49 @@ def rehash(page: bytearray, slots: Sequence[int]) -> None:
             page[start : start + _HASH] = page[source : source + _HASH]
 
 
-def encode(page: Page) -> bytes:
-    """The value that is stored."""
-    if page.count(EMPTY, SLOTS, 2 * SLOTS) < SLOTS - SPARSE_SLOTS_MAX:
-        return page
-    parts = [page[: 2 * SLOTS]]
-    parts += [
-        page[_HASH * node : _HASH * (node + 1)] for node in range(1, SLOTS) if page[node] == MANY
-    ]
-    for slot in range(SLOTS):
-        kind = page[SLOTS + slot]
-        if kind != EMPTY:
-            node = SLOTS + slot
-            ref = _REFS + _REF * slot
-            parts.append(page[_HASH * node : _HASH * (node + 1)])
-            parts.append(page[ref : ref + (_REF if kind == LEAF else layout.HEIGHT_BYTES)])
-    return b"".join(parts)
+def leaves_hash(leaves: bytes, bit: int) -> bytes:
+    """The hash of the subtree that starts at `bit` of the path and holds these leaves."""
+    if len(leaves) == 0:
+        return EMPTY_HASH
+    starts = range(0, len(leaves), LEAF_BYTES)
+    hashes = [sha256(b"\x00" + leaves[i : i + LEAF_BYTES]).digest() for i in starts]
+    if len(hashes) == 1:
+        return hashes[0]
+    paths = [int.from_bytes(leaves[i : i + PATH_BYTES], "big") for i in starts]
+    return _join(paths, hashes, bit)
 
 
-def decode(data: bytes) -> Page:
-    """What `encode` encoded. Raises ValueError for other lengths than it gives."""
-    if len(data) == PAGE_BYTES:
-        return data
-    page = empty_page()
-    kinds = data[: 2 * SLOTS]
-    page[: 2 * SLOTS] = kinds
-    offset = 2 * SLOTS
-    for node in range(1, SLOTS):
-        if kinds[node] == MANY:
-            page[_HASH * node : _HASH * (node + 1)] = data[offset : offset + _HASH]
-            offset += _HASH
-    for node in range(SLOTS, 2 * SLOTS):
-        if kinds[node] == EMPTY:
-            continue
-        hashed = data[offset : offset + _HASH]
-        length = _REF if kinds[node] == LEAF else layout.HEIGHT_BYTES
-        ref = _REFS + _REF * (node - SLOTS)
-        page[ref : ref + length] = data[offset + _HASH : offset + _HASH + length]
-        offset += _HASH + length
-        page[_HASH * node : _HASH * (node + 1)] = hashed
-        above = node >> 1
-        while kinds[above] == LEAF and above > 0:
-            page[_HASH * above : _HASH * (above + 1)] = hashed
-            above >>= 1
-    if offset != len(data) or len(page) != PAGE_BYTES:
-        raise ValueError(f"{len(data)} bytes are not a page of the state tree")
-    return bytes(page)
+def _join(paths: Sequence[int], hashes: Sequence[bytes], bit: int) -> bytes:
+    """The hash of the subtree that starts at `bit` and holds the leaves with these hashes."""
+    if len(hashes) == 1:
+        return hashes[0]
+    # The leaves are in order, so all agree in the bits in which the first and the last agree.
+    fork = _PATH_BITS - (paths[0] ^ paths[-1]).bit_length()
+    right = 1
+    while not paths[right] >> (_PATH_BITS - 1 - fork) & 1:
+        right += 1
+    left_hash = _join(paths[:right], hashes[:right], fork + 1)
+    joined = sha256(b"\x01" + left_hash + _join(paths[right:], hashes[right:], fork + 1)).digest()
+    for level in range(fork - 1, bit - 1, -1):
+        if paths[0] >> (_PATH_BITS - 1 - level) & 1:
+            joined = sha256(b"\x01" + EMPTY_HASH + joined).digest()
+        else:
+            joined = sha256(b"\x01" + joined + EMPTY_HASH).digest()
+    return joined
 
 
 def nibble(path: bytes, depth: int) -> int:
     """The slot that `path` takes in a page at `depth`, counted in pages from the root."""
     byte = path[depth >> 1]
     return byte & 15 if depth & 1 else byte >> 4
+
+
+def nibbles(changes: Sequence[tuple[bytes, bytes]], depth: int) -> list[int]:
+    """The slots that the paths of `changes` take in a page at `depth`; one call for all of them."""
+    byte = depth >> 1
+    if depth & 1:
+        return [path[byte] & 15 for path, _ in changes]
+    return [path[byte] >> 4 for path, _ in changes]
 
 
 def page_key(version: bytes, namespace: bytes, depth: int, path: bytes) -> bytes:

@@ -29,12 +29,11 @@ from medquorum.hashing import Kind
 from medquorum.invariants import require
 from medquorum.statetree import StateProof, SubRoot, key_path, state_root
 from storage import layout
-from storage import pages as page_format
 from storage.errors import DamagedStoreError, HeightAheadError, PrunedError
 from storage.kv import KV, Batch, Reader, Snapshot, prefix_end
 from storage.limits import STALE_CHUNK_KEYS_MAX, STATE_KEY_BYTES_MAX
 from storage.pagecache import PageCache
-from storage.pages import Page
+from storage.pages import Page, check_page
 from storage.tree import Leaf, StoredPage, TreeRoot, TreeUpdate, walk
 
 NO_HEIGHT: Final = -1
@@ -123,7 +122,7 @@ class StateUpdate:
             else:
                 batch.put(key, value)
         for stored in self._pages:
-            batch.put(stored.key, stored.encoded)
+            batch.put(stored.key, stored.page)
         height = self.height
         for chunk, first in enumerate(range(0, len(self._stale), STALE_CHUNK_KEYS_MAX)):
             keys = self._stale[first : first + STALE_CHUNK_KEYS_MAX]
@@ -294,10 +293,9 @@ class StateStore:
             require(len(key) <= STATE_KEY_BYTES_MAX, f"a state key of {len(key)} bytes")
             path = sha256(_KEY_PREFIX + key).digest()
             if value is None:
-                leaves.append((path, b"", b""))
+                leaves.append((path, b""))
             else:
-                ref = path + sha256(_VALUE_PREFIX + value).digest()
-                leaves.append((path, ref, sha256(b"\x00" + ref).digest()))
+                leaves.append((path, path + sha256(_VALUE_PREFIX + value).digest()))
             history_key = b"%b%b%b%b" % (layout.HISTORY, namespace, path, version)
             work.values.append((full_key, value))
             work.values.append((history_key, _ABSENT if old is None else _PRESENT + old))
@@ -376,6 +374,6 @@ def _read_page(reader: Reader, key: bytes) -> Page:
     if data is None:
         raise DamagedStoreError("the database", f"the state page {key.hex()} is missing")
     try:
-        return page_format.decode(data)
+        return check_page(data)
     except ValueError as error:
         raise DamagedStoreError("the database", f"the state page {key.hex()}: {error}") from None

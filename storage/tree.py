@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from storage import pages
-from storage.pages import EMPTY, LEAF, MANY, PATH_BYTES, SLOTS, Page, nibble, page_key
+from storage.pages import (
+    EMPTY,
+    LEAF_BYTES,
+    MANY,
+    PATH_BYTES,
+    SLOTS,
+    Page,
+    nibble,
+    nibbles,
+    page_key,
+)
 
-Leaf: TypeAlias = tuple[bytes, bytes, bytes]
-"""A change: the path; path || value hash, or nothing to delete; the leaf's hash, or nothing."""
+Leaf: TypeAlias = tuple[bytes, bytes]
+"""A change: the path; path || value hash, or nothing to delete it."""
 
 LoadPage: TypeAlias = Callable[[bytes, int], Page]
 """Gives the page with this key, at this depth."""
 
 
-@dataclass(frozen=True, slots=True)
-class TreeRoot:
-    """Where a namespace's tree starts: the hash of its root and the version of its first page."""
+class TreeRoot(NamedTuple):
+    """Where a namespace's tree starts: its root's hash and the version of its first page."""
 
     hash: bytes
     version: bytes
 
 
 class StoredPage(NamedTuple):
-    """A page as it is cached (`page`) and as it is stored (`encoded`)."""
+    """A page with its key and its depth."""
 
     key: bytes
     depth: int
     page: Page
-    encoded: bytes
 
 
 class TreeUpdate:
@@ -67,56 +74,56 @@ class TreeUpdate:
 
     def _write(self, page: bytearray, depth: int, path: bytes) -> None:
         key = page_key(self._version, self._namespace, depth, path)
-        frozen = bytes(page)
-        self.written.append(StoredPage(key, depth, frozen, pages.encode(frozen)))
+        self.written.append(StoredPage(key, depth, bytes(page)))
 
     def _change(self, page: bytearray, depth: int, changes: Sequence[Leaf]) -> None:
         """Apply `changes`, all of which lie under `page`, to it and to the pages below."""
         dirty: list[int] = []
+        slots = nibbles(changes, depth)
         first, count = 0, len(changes)
         while first < count:
-            path, ref, hashed = changes[first]
-            slot = nibble(path, depth)
+            path = changes[first][0]
+            slot = slots[first]
             after = first + 1
-            while after < count and nibble(changes[after][0], depth) == slot:
+            while after < count and slots[after] == slot:
                 after += 1
-            kind = page[SLOTS + slot]
-            if kind == MANY:
+            group = changes if after - first == count else changes[first:after]
+            if page[SLOTS + slot] == MANY and pages.is_child(page, slot):
                 child = self._open(pages.child_version(page, slot), depth + 1, path)
-                self._change(child, depth + 1, changes[first:after])
+                self._change(child, depth + 1, group)
                 self._place(page, slot, depth + 1, child, path)
-            elif after - first > 1 or (kind == LEAF and not pages.holds(page, slot, path)):
-                self._split(page, slot, depth, changes[first:after])
-            elif ref:
-                pages.set_leaf(page, slot, ref, hashed)
             else:
-                pages.set_empty(page, slot)
+                self._change_slot(page, slot, depth, group)
             dirty.append(slot)
             first = after
         pages.rehash(page, dirty)
 
-    def _split(self, page: bytearray, slot: int, depth: int, changes: Sequence[Leaf]) -> None:
-        """Apply `changes` to a slot that holds at most one leaf and may come to hold several."""
-        leaves = {change[0]: change for change in changes}
-        if page[SLOTS + slot] == LEAF:
-            ref = pages.leaf_ref(page, slot)
-            path = ref[:PATH_BYTES]
-            leaves.setdefault(path, (path, ref, pages.node_hash(page, SLOTS + slot)))
-        child = pages.empty_page()
-        self._change(child, depth + 1, [leaves[path] for path in sorted(leaves)])
-        self._place(page, slot, depth + 1, child, changes[0][0])
+    def _change_slot(self, page: bytearray, slot: int, depth: int, changes: Sequence[Leaf]) -> None:
+        """Apply `changes` to a slot that holds its leaves itself. It becomes a page if need be."""
+        held = pages.slot_leaves(page, slot)
+        if len(changes) == 1 and (len(held) == 0 or held[:PATH_BYTES] == changes[0][0]):
+            leaves = changes[0][1] + held[LEAF_BYTES:]
+        else:
+            table: dict[bytes, bytes] = {}
+            for start in range(0, len(held), LEAF_BYTES):
+                table[held[start : start + PATH_BYTES]] = held[start : start + LEAF_BYTES]
+            table.update(changes)
+            leaves = b"".join([table[path] for path in sorted(table)])
+            if len(leaves) > LEAF_BYTES * pages.SLOT_LEAVES_MAX:
+                child = pages.empty_page()
+                self._change(child, depth + 1, [item for item in sorted(table.items()) if item[1]])
+                self._place(page, slot, depth + 1, child, changes[0][0])
+                return
+        pages.set_leaves(page, slot, leaves, pages.leaves_hash(leaves, 4 * depth + 4))
 
     def _place(self, page: bytearray, slot: int, depth: int, child: bytearray, path: bytes) -> None:
-        """Let `slot` hold what `child`, at `depth`, holds: only two leaves or more need a page."""
-        kind = child[1]
-        if kind == MANY:
+        """Put what `child`, at `depth`, holds into `slot`: a page, or the leaves if it has few."""
+        leaves = pages.all_leaves(child)
+        if leaves is not None:
+            pages.set_leaves(page, slot, leaves, pages.node_hash(child, 1))
+        else:
             self._write(child, depth, path)
             pages.set_child(page, slot, self._version, pages.node_hash(child, 1))
-        elif kind == LEAF:
-            ref = pages.leaf_ref(child, pages.only_leaf(child))
-            pages.set_leaf(page, slot, ref, pages.node_hash(child, 1))
-        else:
-            pages.set_empty(page, slot)
 
 
 def walk(
@@ -136,17 +143,35 @@ def walk(
         for shift in (4, 3, 2, 1):
             node = (SLOTS + slot) >> shift
             if page[node] != MANY:
-                return tuple(siblings), _leaf_under(page, node)
+                return tuple(siblings), _only_leaf(page, node)
             siblings.append(pages.node_hash(page, ((SLOTS + slot) >> (shift - 1)) ^ 1))
-        if page[SLOTS + slot] != MANY:
-            return tuple(siblings), _leaf_under(page, SLOTS + slot)
+        if not pages.is_child(page, slot):
+            leaf = _walk_slot(pages.slot_leaves(page, slot), path, 4 * depth + 4, siblings)
+            return tuple(siblings), leaf
         version, depth = pages.child_version(page, slot), depth + 1
 
 
-def _leaf_under(page: Page, node: int) -> bytes:
-    """The reference of the only leaf under `node`, or nothing if it is empty."""
-    if page[node] == EMPTY:
-        return b""
-    while node < SLOTS:
-        node = 2 * node if page[2 * node] == LEAF else 2 * node + 1
-    return pages.leaf_ref(page, node - SLOTS)
+def _only_leaf(page: Page, node: int) -> bytes:
+    """The only leaf under `node`, or nothing if it is empty."""
+    first, last = node, node
+    while first < SLOTS:
+        first, last = 2 * first, 2 * last + 1
+    return b"".join(pages.slot_leaves(page, slot - SLOTS) for slot in range(first, last + 1))
+
+
+def _walk_slot(leaves: bytes, path: bytes, bit: int, siblings: list[bytes]) -> bytes:
+    """Go on from `bit` among the leaves of one slot, adding siblings; the leaf found at the end."""
+    while len(leaves) > LEAF_BYTES:
+        sides = [b"", b""]
+        for start in range(0, len(leaves), LEAF_BYTES):
+            leaf = leaves[start : start + LEAF_BYTES]
+            sides[_bit(leaf, bit)] += leaf
+        turn = _bit(path, bit)
+        bit += 1
+        siblings.append(pages.leaves_hash(sides[1 - turn], bit))
+        leaves = sides[turn]
+    return leaves
+
+
+def _bit(path: bytes, bit: int) -> int:
+    return path[bit >> 3] >> (7 - (bit & 7)) & 1
