@@ -81,10 +81,13 @@ async def accept_forever(
 
     `welcome` gets the socket and the address under which it must leave the gate.
     """
-    loop = asyncio.get_running_loop()
     while True:
+        await _readable(listening)
         try:
-            connection, remote = await loop.sock_accept(listening)
+            connection, remote = listening.accept()
+            connection.setblocking(False)
+        except BlockingIOError:
+            continue
         except OSError as error:
             observer.dropped(Reason.ACCEPT_FAILED)
             # Out of descriptors or memory: the connection stays in the backlog, and an immediate
@@ -98,3 +101,18 @@ async def accept_forever(
         else:
             observer.dropped(refused)
             connection.close()
+
+
+async def _readable(listening: socket.socket) -> None:
+    """Wait until a connection can be accepted.
+
+    The loop's own sock_accept loses a connection, and complains, when it is cancelled between the
+    two; accepting afterwards, without waiting, leaves nothing to lose.
+    """
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(listening, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(listening)
