@@ -76,8 +76,12 @@ def test_trailing_bytes_are_refused(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, True, 1.5, -1, INT_MAX + 1, {}, {"a": 1}, [None], [[False]], object()]
-)
+    "value",
+    [
+        None, True, 1.5, -1, INT_MAX + 1, {}, {"a": 1}, [None], [[False]], object(),
+        msgpack.ExtType(1, b"a"), [msgpack.ExtType(1, b"a")],
+    ],
+)  # fmt: skip
 def test_what_is_outside_the_subset_cannot_be_written(value: object) -> None:
     with pytest.raises(MalformedError):
         encode_plain(value)

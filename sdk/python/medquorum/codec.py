@@ -123,6 +123,9 @@ def _check_plain(value: object, *, depth: int) -> None:
                 raise MalformedError("integer outside 0 to 2^53 - 1")
         case str() | bytes():
             return
+        case msgpack.ExtType():
+            # A named tuple, but not an array.
+            raise MalformedError("extension types are not in the canonical subset")
         case list() | tuple():
             for item in value:
                 _check_plain(item, depth=depth + 1)
