@@ -15,8 +15,7 @@ from node.ledger.roles import Role
 
 
 def has_role(view: View, actor: bytes, role: str, org: bytes | None = None) -> bool:
-    """Whether the actor holds the role now: a credential that is not revoked and in time, at `org`
-    if given.
+    """Whether the actor holds the role now, at `org` if given: in time and not revoked.
 
     Says nothing about the organisation: a suspended one keeps its credentials.
     """
@@ -97,9 +96,7 @@ def _person(signer: Signer) -> tuple[bytes, bytes]:
 def _candidates(
     ctx: Context, role: str, count: int, org: bytes | None, other_than: bytes
 ) -> list[Signer]:
-    """All signers who hold the role, one for each person, in the order of signing; at least
-    `count`.
-    """
+    """Those who hold the role, one signer a person, in order of signing; at least `count`."""
     found: dict[tuple[bytes, bytes], Signer] = {}
     problem = Code.ROLE
     for signer in ctx.signers:

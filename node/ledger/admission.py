@@ -1,5 +1,4 @@
-"""May this transaction enter the mempool? Everything that can be known without executing it, the
-cheap checks first.
+"""May this transaction enter the mempool? All that can be known without executing it.
 
 Admission protects the mempool and tells clients early. It is no part of consensus: what slips
 through is refused in its block.
@@ -13,24 +12,14 @@ from typing import Final
 from medquorum.transaction import Transaction
 from node.ledger.codes import Code
 from node.ledger.context import View
-from node.ledger.errors import LedgerError, TxError
+from node.ledger.errors import AdmissionError, TxError
 from node.ledger.identities import signer_of_key
 from node.ledger.params import TX_WINDOW, param
 from node.ledger.registry import Registry
 
+__all__ = ["AdmissionError", "Standing", "check_form", "check_state", "check_window"]
+
 _BODY_CODES: Final = {Code.TYPE: "unknown_type", Code.SIZE: "too_large"}
-
-
-class AdmissionError(LedgerError):
-    """The transaction may not enter.
-
-    `code` names the problem in the error catalogue; `detail` is for a person.
-    """
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +45,7 @@ def check_form(tx: Transaction, chain_id: bytes, registry: Registry) -> None:
 
 
 def check_state(tx: Transaction, view: View, next_height: int) -> Standing:
-    """What the committed state says: the window of heights, and who the signers are at
-    `next_height`.
+    """What the committed state says: the window of heights, and who the signers are.
 
     Raises AdmissionError: expired, not_yet_valid, unknown_key or key_revoked.
     """

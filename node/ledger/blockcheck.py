@@ -1,5 +1,4 @@
-"""Is a proposed block one that validators may vote for? A function of the block, its parent and the
-committed state.
+"""May validators vote for this block? A function of block, parent and committed state.
 
 What a block contains may still fail when it is executed, and then leaves receipts. Here is what no
 honest proposer does.

@@ -16,8 +16,7 @@ from node.ledger.tables import ReadableState, WritableState
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Who signed: the key, and the actor and organisation that the identity module binds to it at
-    this height.
+    """Who signed: the key, and whom the identity module binds to it at this height.
 
     `actor` is empty for an organisation's root key. A patient with keys of their own is an actor
     whose id is the pseudonym.
@@ -78,8 +77,8 @@ class Context(View, Protocol):
         ...
 
     def schedule(self, due_ms: int, kind: str, reference: bytes) -> None:
-        """Have the module's `due[kind]` called with `reference` at the end of the first block with
-        time >= due_ms.
+        """Have `due[kind]` called with `reference` at the end of the first block with time >=
+        due_ms.
 
         Due work is bounded per block and runs in the order of its due times: it may come later,
         never earlier.

@@ -79,10 +79,7 @@ def proposal_id(draft: Draft) -> bytes:
 
 
 def tally(view: View, proposal: bytes) -> tuple[int, int, int]:
-    """(validators for, validators against, all validators):
-
-    an organisation counts as often as it operates validators.
-    """
+    """(validators for, validators against, all): an organisation counts once a validator."""
     weights: dict[bytes, int] = {}
     validators = validator_set(view).validators
     for validator in validators:

@@ -2,7 +2,9 @@
 
 LedgerError
 ├── TxError            an operation is refused; its transaction leaves its code and no more
-└── RegistryError      the modules of this build contradict each other; found at start
+├── AdmissionError     a transaction may not enter the mempool; for the client
+├── RegistryError      the modules of this build contradict each other; found at start
+└── UnservedCodeError  the members agreed to run code that this node does not have: it stops
 """
 
 from __future__ import annotations
@@ -28,6 +30,29 @@ class TxError(LedgerError):
 
 class RegistryError(LedgerError):
     """The modules of this build contradict each other."""
+
+
+class AdmissionError(LedgerError):
+    """The transaction may not enter the mempool.
+
+    `code` names the problem in the error catalogue; `detail` is for a person.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+class UnservedCodeError(LedgerError):
+    """The members agreed to run, at this height, code that this node does not have."""
+
+    def __init__(self, *, name: str, version: int, height: int, reason: str) -> None:
+        super().__init__(f"height {height} needs {name} version {version}: {reason}")
+        self.name = name
+        self.version = version
+        self.height = height
+        self.reason = reason
 
 
 def refuse_unless(condition: bool, code: Code, detail: str) -> None:

@@ -1,5 +1,4 @@
-"""Executes a block on a state: operations in order, each transaction all or nothing, then the work
-that is due.
+"""Executes a block on a state: all transactions in order, then the work that is due.
 
 A function of (state, block) and the modules alone. Signatures, form, expiry and duplicates are
 checked before (blockcheck.py and the verifier of signatures); here counts who the signers are, and
@@ -23,9 +22,11 @@ from node.ledger import due, identities, membership
 from node.ledger.codes import OK, Code
 from node.ledger.context import Signer
 from node.ledger.due import DueItem
-from node.ledger.errors import TxError
+from node.ledger.errors import TxError, UnservedCodeError
 from node.ledger.limits import DUE_PER_BLOCK_MAX
 from node.ledger.overlay import BlockOverlay, StateReader
+from node.ledger.params import introduce_params
+from node.ledger.readiness import unserved
 from node.ledger.registry import Registry
 from node.ledger.runtime import ModuleContext, Position
 from node.ledger.txtype import TxType
@@ -45,10 +46,7 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """A key in this block:
-
-    its signer and, if its organisation is suspended, that it may only do what is unstoppable.
-    """
+    """A key in this block. If its organisation is suspended, it may only do what is unstoppable."""
 
     signer: Signer
     suspended: bool
@@ -56,10 +54,7 @@ class _Standing:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A transaction type in this block.
-
-    `refusal` is why nobody may use it now, `halted` why only unstoppable types pass.
-    """
+    """A transaction type in this block. `refusal` is why only unstoppable types pass, if so."""
 
     type: TxType[Any]
     context: ModuleContext
@@ -86,13 +81,13 @@ class Executor:
         transactions: Sequence[Transaction],
         validators: ValidatorSet,
     ) -> Execution:
-        """Execute the block on the state of its parent. `validators` is the set that votes on this
-        block.
+        """Execute the block, on which `validators` voted, on the state of its parent.
 
-        Raises InvariantBroken if a module breaks the contract of txtype.py; never for what a
-        transaction contains.
+        Raises UnservedCodeError at a height whose agreed code this node lacks, and InvariantBroken
+        if a module breaks the contract of txtype.py; never for what a transaction contains.
         """
         run = _BlockRun(self._registry, self._events, view, header)
+        run.enter_height()
         outcomes = tuple(run.transaction(index, tx) for index, tx in enumerate(transactions))
         run.due_work(len(transactions))
         changes = run.overlay.changes()
@@ -140,6 +135,21 @@ class _BlockRun:
         self._plans: Final[dict[tuple[str, int], _Plan | TxError]] = {}
         self._standings: Final[dict[bytes, _Standing | TxError]] = {}
 
+    def enter_height(self) -> None:
+        """Check that this node has the code for this height; introduce what is activated here."""
+        context = self._context(membership.NAMESPACE)
+        height = self._header.height
+        for lacking in unserved(context, self._registry):
+            if lacking.height <= height:
+                raise UnservedCodeError(
+                    name=lacking.name, version=lacking.version, height=height, reason=lacking.reason
+                )
+        for decided in membership.activations(context):
+            module = self._registry.module(decided.name)
+            if decided.height == height and module is not None:
+                introduce_params(self.overlay.namespace(membership.NAMESPACE), module.params)
+        self.overlay.commit()
+
     def transaction(self, index: int, tx: Transaction) -> TxOutcome:
         """Run one transaction: all of its operations, or none."""
         position = self.position
@@ -158,8 +168,8 @@ class _BlockRun:
         return TxOutcome(tx.id, index, OK, 0)
 
     def due_work(self, tx_count: int) -> None:
-        """Run what fell due up to this block's time, at most DUE_PER_BLOCK_MAX pieces, each on its
-        own.
+        """Run what fell due up to this block's time, each piece on its own, at most
+        DUE_PER_BLOCK_MAX.
         """
         state = self.overlay.namespace(due.NAMESPACE)
         items = tuple(islice(due.due_until(state, self._header.time_ms), DUE_PER_BLOCK_MAX))

@@ -1,7 +1,4 @@
-"""The state of height 0:
-
-parameters, members and validators of the founding agreement, then what each module adds.
-"""
+"""The state of height 0: what the founders agreed upon, then what each module adds."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from medquorum.errors import MalformedError
 from medquorum.genesis import Genesis
 from node.ledger import membership
 from node.ledger.overlay import BlockOverlay
-from node.ledger.params import PARAMS, initial_row
+from node.ledger.params import CORE_PARAMS, PARAMS, initial_row
 from node.ledger.registry import Registry
 from node.ledger.runtime import ModuleContext, Position
 
@@ -46,7 +43,7 @@ def genesis_changes(genesis: Genesis, registry: Registry) -> Changes:
     _set_params(genesis, registry, overlay)
     governance = overlay.namespace(membership.NAMESPACE)
     membership.VALIDATORS.put(governance, ValidatorSet(genesis.validators))
-    for module in registry.modules:
+    for module in registry.founding_modules():
         if module.genesis is not None:
             context = ModuleContext(
                 module=module.name,
@@ -64,7 +61,8 @@ def genesis_changes(genesis: Genesis, registry: Registry) -> Changes:
 def _set_params(genesis: Genesis, registry: Registry, overlay: BlockOverlay) -> None:
     chosen = {param.name: param.value for param in genesis.params}
     state = overlay.namespace(membership.NAMESPACE)
-    for declared in registry.params():
+    modules = registry.founding_modules()
+    for declared in (*CORE_PARAMS, *(param for module in modules for param in module.params)):
         value = chosen.pop(declared.name, declared.default)
         if not declared.minimum <= value <= declared.maximum:
             raise MalformedError(

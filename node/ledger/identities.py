@@ -88,9 +88,7 @@ class KeyBinding(Wire, frozen=True):
 
 
 class Credential(Wire, frozen=True):
-    """A role given to an actor at the organisation `scope`, by `issuer`, for [not_before_ms,
-    not_after_ms).
-    """
+    """A role of an actor at the organisation `scope`, for [not_before_ms, not_after_ms)."""
 
     actor: Bytes32
     role: Name

@@ -1,7 +1,4 @@
-"""What every new key must satisfy, whoever brings it:
-
-it can sign, it is new, and its holder has it.
-"""
+"""What every new key must satisfy: it can sign, it is new, and its holder has it."""
 
 from __future__ import annotations
 
@@ -16,18 +13,14 @@ from node.ledger.membership import NAMESPACE as GOVERNANCE
 
 
 def require_fresh_key(view: View, key: bytes) -> None:
-    """E_SCHEMA unless `key` is an Ed25519 key of full order; E_DUP if this chain ever knew it, in
-    any use.
-    """
+    """E_SCHEMA unless `key` can sign (full order); E_DUP if this chain knew it before."""
     refuse_unless(is_public_key(key), Code.SCHEMA, "not an Ed25519 key that can sign")
     known = KEYS.has(view.read(NAMESPACE), key) or DAEMON_KEYS.has(view.read(GOVERNANCE), key)
     refuse_unless(not known, Code.DUPLICATE, "the key was used before; every key is used once")
 
 
 def require_possession(view: View, owner: bytes, key: bytes, signature: bytes) -> None:
-    """E_SIG unless `signature` is that of `key` under the statement that it belongs to `owner`
-    here.
-    """
+    """E_SIG unless `key` signed that it belongs to `owner` on this chain."""
     message = possession_bytes(chain_id(view), owner, key)
     refuse_unless(verify(key, message, signature), Code.SIG, "no proof of the private key")
 

@@ -21,7 +21,8 @@ HOLDS_PER_ROLE_MAX: Final = 16
 """Credentials that one actor may hold for one role, unexpired, at the same time."""
 
 OBSERVERS_MAX: Final = 1_024
-PROPOSALS_OPEN_MAX: Final = 256
+PROPOSALS_OPEN_MAX: Final = 16
+"""Open proposals of one organisation, so that one member cannot keep the others from proposing."""
 PAGE_DEFAULT: Final = 100
 PAGE_MAX: Final = 1_000
 """Rows of one page of a query."""

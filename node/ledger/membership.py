@@ -1,5 +1,4 @@
-"""Who votes and listens, what is active and what is paused: rows of the governance namespace that
-the core reads.
+"""Who votes and listens, what is active and what is paused.
 
 Written by types/governance (and genesis) only. Every change names the height from which it holds,
 at the earliest the next one, so within one block every transaction meets the same rules.
@@ -57,9 +56,7 @@ class Activation(Wire, frozen=True):
 
 
 class Pause(Wire, frozen=True):
-    """The module is paused at heights >= `from_height`, until the block time `until_ms` or the
-    height `until_height`.
-    """
+    """A pause from `from_height` to before `until_height` or the block time `until_ms`."""
 
     from_height: Height
     until_height: Height
@@ -113,10 +110,7 @@ def validators_of(view: View, org: bytes) -> tuple[Validator, ...]:
 
 
 def node_keys(view: View) -> Iterator[tuple[bytes, bytes]]:
-    """(node key, organisation) of every daemon that may connect:
-
-    validators first, then observers.
-    """
+    """(node key, organisation) of every daemon that may connect, validators first."""
     for validator in validator_set(view).validators:
         yield validator.node_key, validator.org
     for _, observer in OBSERVERS.rows(view.read(NAMESPACE)):

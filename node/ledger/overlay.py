@@ -1,5 +1,4 @@
-"""The state as a running block sees it: writes of the transaction over writes of the block over the
-last committed state.
+"""The state as a running block sees it: what it wrote over what was committed.
 
 A transaction's writes join the block's when it succeeds and vanish when it fails. What was read
 once from the committed state is kept for the block, present or absent, so that a key costs one
@@ -154,9 +153,7 @@ class BlockOverlay:
             state.rollback()
 
     def changes(self) -> dict[str, dict[bytes, bytes | None]]:
-        """What the block changes, by namespace in ascending order, without namespaces that stay as
-        they are.
-        """
+        """What the block changes, by namespace in ascending order."""
         changed = {name: self._namespaces[name].changes() for name in sorted(self._namespaces)}
         return {name: changes for name, changes in changed.items() if changes}
 

@@ -1,5 +1,4 @@
-"""The parameters of the chain: integers within bounds, changed by governance only, from a height
-on.
+"""The parameters of the chain: integers within bounds, changed by governance only.
 
 Every parameter of every module is a row of the governance namespace from genesis on, with its
 bounds, so that reading or changing one depends on the state alone and never on the software that
@@ -8,13 +7,14 @@ reads it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from medquorum.codec import U53, Height, Wire
 from medquorum.invariants import require
 from node.ledger.context import View
 from node.ledger.membership import NAMESPACE
-from node.ledger.tables import Table
+from node.ledger.tables import Table, WritableState
 from node.ledger.txtype import Param
 
 TX_WINDOW: Final = "tx.window_heights"
@@ -77,8 +77,7 @@ def param(view: View, name: str) -> int:
 
 
 def remembered_heights(view: View) -> int:
-    """For how many heights back the ids of transactions must be remembered, so that none is
-    committed twice.
+    """For how many heights ids are remembered, so that no transaction is committed twice.
 
     After the window was narrowed, the wider one still counts until all that entered under it has
     expired.
@@ -92,12 +91,16 @@ def remembered_heights(view: View) -> int:
 
 
 def is_settling(view: View) -> bool:
-    """Whether transactions of an earlier, wider window may still be valid:
-
-    until then it is not changed again.
-    """
+    """Whether transactions of an earlier, wider window may still be valid. Until then it stays."""
     row = PARAMS.get(view.read(NAMESPACE), TX_WINDOW)
     return row is not None and row.value < row.before and view.height < row.from_height + row.before
+
+
+def introduce_params(state: WritableState, declared: Iterable[Param]) -> None:
+    """Add parameters of newly activated code that do not exist yet, with their defaults."""
+    for parameter in declared:
+        if not PARAMS.has(state, parameter.name):
+            PARAMS.put(state, initial_row(parameter, parameter.default), parameter.name)
 
 
 def initial_row(declared: Param, value: int) -> ParamRow:

@@ -157,9 +157,7 @@ def _check_daemon_keys(view: View, key: bytes, node_key: bytes, org: bytes) -> N
 
 
 def _check_node_key(view: View, node_key: bytes, org: bytes) -> None:
-    """A node key is new, or was a node key of the same organisation and belongs to no validator
-    now.
-    """
+    """A node key is new, or an idle one of the same organisation."""
     known = DAEMON_KEYS.get(view.read(NAMESPACE), node_key)
     if known is None:
         require_fresh_key(view, node_key)

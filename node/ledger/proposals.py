@@ -106,9 +106,7 @@ class ObserverRemove(Wire, frozen=True):
 
 
 class Activate(Wire, frozen=True):
-    """Run a module (version 0), or a version of a type, from `height` on, with the code of this
-    hash.
-    """
+    """Run a module (version 0) or a type's version from `height` on, with the code of this hash."""
 
     name: Name
     version: U16

@@ -1,5 +1,4 @@
-"""Which agreed code this node cannot run: said days ahead, and a reason to stop at the height
-itself.
+"""Which agreed code this node cannot run: known days ahead, and where to stop.
 
 Governance activates names, versions and code hashes at heights. A node whose own code is another
 one would get another result there.

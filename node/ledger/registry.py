@@ -1,5 +1,4 @@
-"""All transaction types that this build knows, found by name and version, and what is active at a
-height.
+"""All transaction types that this build knows, and which of them are active at a height.
 
 The modules of BUILT_IN are active from the first height on, with version 1 of their types.
 Everything that comes later (a new version of a type, a module from elsewhere) sleeps until
@@ -36,8 +35,7 @@ _INT_MAX: Final = 2**53 - 1
 
 
 class Registry:
-    """Immutable. `modules` are the built-in ones; `third_party` were found on this machine and
-    sleep until activated.
+    """Everything that was declared, checked against each other. Immutable.
 
     `code_hashes` gives the hash of each module's source (see `module_code_hash`), for comparison
     with what governance agreed upon. Raises RegistryError if the modules contradict themselves or
@@ -99,15 +97,19 @@ class Registry:
         """The parameters of the core and of all modules, in the order of their names."""
         return tuple(self._params[name] for name in sorted(self._params))
 
+    def founding_modules(self) -> tuple[Module, ...]:
+        """The modules that are there from genesis on.
+
+        Others may be installed on some nodes only.
+        """
+        return tuple(module for module in self.modules if module.name in self.built_in)
+
     def events(self) -> tuple[EventType, ...]:
         """All events, in the order of their names."""
         return tuple(self._events[name] for name in sorted(self._events))
 
     def traffic(self, tx: Transaction) -> Traffic:
-        """The fairness class of a transaction:
-
-        the humblest of its operations', so that bulk cannot ride on a vote.
-        """
+        """The class of the humblest of its operations, so that bulk cannot ride on a vote."""
         classes = {
             entry.type.traffic
             for operation in tx.body.operations
@@ -119,8 +121,8 @@ class Registry:
         return Traffic.GOVERNANCE if classes else Traffic.BULK
 
     def decode_body(self, operation: Operation) -> Wire:
-        """The operation's body. Raises TxError: E_TYPE for an unknown type, E_SIZE, or E_SCHEMA for
-        any other fault.
+        """The operation's body. Raises TxError with E_TYPE, E_SIZE or, for any other fault,
+        E_SCHEMA.
 
         Needs no state: whether the type is active at a height is another question (`is_active`).
         """
@@ -148,8 +150,7 @@ class Registry:
 
 
 def module_code_hash(sources: Mapping[str, bytes]) -> bytes:
-    """The hash of a module's code, from the SHA-256 of each of its source files by path relative to
-    the module's folder.
+    """The hash of a module's code, from the SHA-256 of each source file by relative path.
 
     The caller reads the files. The hash depends on names and contents, not on the order of the
     mapping.

@@ -1,7 +1,4 @@
-"""The executor's implementation of Context:
-
-one object a module and block, and the position that all of them share.
-"""
+"""The executor's Context: one object a module and block, all sharing one position."""
 
 from __future__ import annotations
 
@@ -27,9 +24,7 @@ _TOKEN: Final = re.compile(r"[a-z][a-z0-9_.\-]{0,63}")
 
 @final
 class Position:
-    """Where in the block execution stands, and the events of all that succeeded before and of what
-    runs now.
-    """
+    """Where in the block execution stands, and the events so far."""
 
     __slots__ = ("_kept", "events", "operation", "signers", "tx", "tx_id")
 

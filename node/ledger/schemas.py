@@ -1,5 +1,4 @@
-"""The published form of every transaction type, for integrators who build operations without our
-classes.
+"""The published form of every transaction type, for clients without our classes.
 
 A body travels as an array. The schema shows it as an object with named properties, which reads
 better; `fields` is the order in the array. Byte strings are hexadecimal in JSON, and each says how

@@ -57,8 +57,7 @@ class TxType(Generic[BodyT]):
 
 @dataclass(frozen=True, slots=True)
 class Query(Generic[ParamsT]):
-    """A named read of the ledger. `run` returns a msgspec structure (or a list of them) that is
-    shown as JSON.
+    """A named read of the ledger. `run` returns a msgspec structure, shown as JSON, or None.
 
     `params` has keyword fields (not array_like) decoded from the URL's query string: bytes are
     hexadecimal there. Lists are paged: `params` then has `limit` and `cursor`, and the result

@@ -1,7 +1,4 @@
-"""Hypothesis strategies for operation bodies, made from their declarations:
-
-any well-formed body of any type.
-"""
+"""Any well-formed body of any type: hypothesis strategies made from the declarations."""
 
 from __future__ import annotations
 

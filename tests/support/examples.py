@@ -19,9 +19,7 @@ from tests.support.ledger import By, Ledger
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An operation that succeeds on its ledger when all of `by` sign it, and not with one of them
-    missing.
-    """
+    """An operation that succeeds when all of `by` sign it, and not with one of them missing."""
 
     operation: Operation
     by: Sequence[By]

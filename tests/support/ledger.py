@@ -1,5 +1,4 @@
-"""A ledger in memory for tests: the real executor over a dictionary, with organisations and people
-to sign.
+"""A ledger in memory for tests: the real executor, with people to sign.
 
     ledger = Ledger(RECORDS)                      # the identity and governance modules are always
     there hospital = ledger.org()                       # an admitted hospital with a root key
@@ -218,10 +217,7 @@ class Ledger:
         return person
 
     def patient(self, org: OrgHandle | None = None) -> Person:
-        """An actor of kind patient:
-
-        somebody with keys of their own, whose id is their pseudonym.
-        """
+        """A patient with keys of their own, whose actor id is their pseudonym."""
         return self.person(org, Role.PATIENT, kind="patient")
 
     def second_key(self, person: Person) -> SigningKey:

@@ -71,8 +71,6 @@ def _open_to_members(name: str) -> bool:
 
 @cache
 def _chain_with_nobody() -> tuple[Ledger, Person]:
-    """One chain for all generated bodies, because none of them may change it, and somebody without
-    a role.
-    """
+    """One chain for all generated bodies, which must not change it, and somebody without a role."""
     ledger = Ledger()
     return ledger, ledger.person()

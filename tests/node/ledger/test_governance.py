@@ -7,6 +7,7 @@ import pytest
 from medquorum.keys import SigningKey
 from node.ledger.codes import OK, Code
 from node.ledger.decisions import REJECT, Draft
+from node.ledger.limits import PROPOSALS_OPEN_MAX
 from node.ledger.membership import node_keys
 from node.ledger.params import TX_WINDOW, param, remembered_heights
 from node.ledger.proposals import (
@@ -97,6 +98,18 @@ def test_a_proposal_expires_and_makes_room() -> None:
     events = ledger.pass_time(hours=1)
     assert [event.type for event in events] == ["gov.proposal_expired"]
     ledger.refuse(Code.EXPIRED, ledger.op("gov.execute", Execute(proposal)), by=ledger.founders[0])
+
+
+def test_one_member_cannot_keep_the_others_from_proposing() -> None:
+    ledger = Ledger(params={PROPOSAL_MS: HOUR_MS})
+    for _ in range(PROPOSALS_OPEN_MAX):
+        propose(ledger, ProposalKind.PARAM_SET, WINDOW)
+    refuse_proposal(ledger, Code.LIMIT, ProposalKind.PARAM_SET, WINDOW)
+    other = ledger.founders[1]
+    body = Propose(other.id, draft(ledger, ProposalKind.PARAM_SET, WINDOW))
+    ledger.accept(ledger.op("gov.propose", body), by=other)
+    ledger.pass_time(hours=2)
+    propose(ledger, ProposalKind.PARAM_SET, WINDOW)
 
 
 def test_a_parameter_changes_with_the_next_height_and_stays_in_bounds() -> None:

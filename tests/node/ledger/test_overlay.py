@@ -1,7 +1,4 @@
-"""The overlay against a dumb twin:
-
-a copied dictionary that is thrown away when a transaction fails.
-"""
+"""The overlay against a dumb twin: a dictionary that is copied and thrown away."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from medquorum.codec import U53, Wire, encode
 from medquorum.transaction import Operation
 from node.ledger.codes import OK, Code
 from node.ledger.context import Context
-from node.ledger.errors import RegistryError
+from node.ledger.errors import RegistryError, UnservedCodeError
+from node.ledger.params import param
 from node.ledger.proposals import Activate, ProposalKind
 from node.ledger.readiness import must_stop_before, unserved
 from node.ledger.registry import Registry, module_code_hash
@@ -94,7 +95,28 @@ def test_a_third_party_module_sleeps_until_its_height_and_then_runs() -> None:
     assert ledger.block(ledger.tx(count, by=who))[0].code == OK
 
 
-def test_a_node_without_the_agreed_code_says_so_ahead_and_knows_where_to_stop() -> None:
+def test_what_is_installed_does_not_change_the_genesis() -> None:
+    with_params = replace(GENOMICS, params=(Param("gen.p", 5, 1, 7, "x"),))
+    plain, extended = Ledger(), Ledger(third_party=[with_params], code_hashes={"genomics": CODE})
+    assert plain.state.digest() == extended.state.digest()
+    height = extended.height + 150
+    enact(extended, ProposalKind.ACTIVATE, Activate("genomics", 0, height, CODE))
+    while extended.height < height:
+        extended.block()
+    assert param(extended.view(), "gen.p") == 5
+
+
+def test_a_node_without_the_agreed_code_does_not_execute_its_height() -> None:
+    ledger = Ledger()
+    height = ledger.height + 150
+    enact(ledger, ProposalKind.ACTIVATE, Activate("genomics", 0, height, CODE))
+    while ledger.height < height - 1:
+        ledger.block()
+    with pytest.raises(UnservedCodeError, match="genomics"):
+        ledger.block()
+
+
+def test_a_node_without_the_agreed_code_says_code_says_so_ahead_and_knows_where_to_stop() -> None:
     ledger = Ledger(third_party=[GENOMICS], code_hashes={"genomics": CODE})
     height = ledger.height + 150
     enact(ledger, ProposalKind.ACTIVATE, Activate("genomics", 0, height, CODE))

@@ -1,6 +1,4 @@
-"""What a passed proposal does, one function a kind; and the emergency pause, which needs no
-proposal.
-"""
+"""What a passed proposal does, one function a kind; and the emergency pause."""
 
 from __future__ import annotations
 

@@ -15,13 +15,17 @@ from node.ledger.tables import Table
 
 
 class OpenProposals(Wire, frozen=True):
-    """How many proposals have not expired and were not executed."""
+    """How many proposals of an organisation have not expired and were not executed."""
 
     count: U32
 
 
 OPEN_PROPOSALS = Table(
-    b"n", "open_proposals", key=(), value=OpenProposals, meaning="how many proposals are open"
+    b"n",
+    "open_proposals",
+    key=("org",),
+    value=OpenProposals,
+    meaning="how many proposals of the organisation are open",
 )
 
 TABLES: Final = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from medquorum.invariants import require
@@ -35,7 +37,7 @@ from node.ledger.types.governance.bodies import CastVote, Propose
 from node.ledger.types.governance.parameters import PROPOSAL_MS
 from node.ledger.types.governance.rows import OPEN_PROPOSALS, OpenProposals
 
-EXPIRE: str = "expire"
+EXPIRE: Final = "expire"
 
 
 def propose(body: Propose, ctx: Context) -> None:
@@ -44,12 +46,12 @@ def propose(body: Propose, ctx: Context) -> None:
     identifier = proposal_id(body.draft)
     refuse_unless(not PROPOSALS.has(ctx.state, identifier), Code.DUPLICATE, "proposed before")
     check_content(ctx, content_of(body.draft))
-    count = _open_count(ctx)
+    count = _open_count(ctx, body.org)
     refuse_unless(count < PROPOSALS_OPEN_MAX, Code.LIMIT, "too many open proposals")
     expires_ms = ctx.time_ms + param(ctx, PROPOSAL_MS)
     row = Proposal(body.draft, body.org, ctx.height, expires_ms, OPEN, 0)
     PROPOSALS.put(ctx.state, row, identifier)
-    OPEN_PROPOSALS.put(ctx.state, OpenProposals(count + 1))
+    OPEN_PROPOSALS.put(ctx.state, OpenProposals(count + 1), body.org)
     ctx.schedule(expires_ms, EXPIRE, identifier)
     ctx.emit("gov.proposed", proposal=identifier, kind=body.draft.kind, org=body.org)
 
@@ -85,9 +87,9 @@ def expire(reference: bytes, ctx: Context) -> None:
 
 def close(ctx: Context, proposal: bytes, row: Proposal, status: str) -> None:
     """File what became of a proposal, and make room for another one."""
-    count = _open_count(ctx)
+    count = _open_count(ctx, row.proposer)
     require(count > 0, "an open proposal was not counted")
-    OPEN_PROPOSALS.put(ctx.state, OpenProposals(count - 1))
+    OPEN_PROPOSALS.put(ctx.state, OpenProposals(count - 1), row.proposer)
     closed = msgspec.structs.replace(row, status=status, closed=ctx.height)
     PROPOSALS.put(ctx.state, closed, proposal)
 
@@ -100,6 +102,6 @@ def require_voter(ctx: Context, org: bytes) -> None:
     )
 
 
-def _open_count(ctx: Context) -> int:
-    row = OPEN_PROPOSALS.get(ctx.state)
+def _open_count(ctx: Context, org: bytes) -> int:
+    row = OPEN_PROPOSALS.get(ctx.state, org)
     return 0 if row is None else row.count

@@ -1,7 +1,4 @@
-"""Roles:
-
-issued by an organisation to its own actors, if the kind of organisation is entitled to.
-"""
+"""Roles, issued by organisations to their own actors, if their kind is entitled to."""
 
 from __future__ import annotations
 

@@ -87,9 +87,7 @@ def replace_root(body: CarryOut, ctx: Context) -> None:
 
 
 def _decided(body: CarryOut, kind: type[ContentT], ctx: Context) -> ContentT:
-    """The decision, if it passed, is of this kind, was not carried out before and is still
-    possible.
-    """
+    """What was decided: passed, of this kind, not carried out before, and still possible."""
     signer_with_role(ctx, Role.ORG_ADMIN)
     done = CARRIED_OUT.has(ctx.state, body.proposal)
     refuse_unless(not done, Code.STATE, "the proposal was carried out before")
