@@ -22,7 +22,11 @@ Nothing is imported here, so that `import medquorum.codec` costs only the codec.
     resource     the canonical form of a record (RFC 8785)
     vault        commitments, encryption and envelopes of records
     keyfile      encrypted key files
+    request      signed HTTP requests
+    schema       published shapes of operation bodies, and bytes from JSON fields
     builder      transactions from typed or published bodies, signed here or offline
+    connection   HTTP with retries; sse and subscription follow events through it
+    payloads     the JSON answers of a node; answers has what the client makes of them
     client       the asynchronous client; client_sync wraps it
 """
 
