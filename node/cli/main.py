@@ -1,0 +1,94 @@
+"""The root command, and how every ending becomes an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
+
+import click
+from typing_extensions import override
+
+from node.cli.exits import Ended, Exit, ending_of, message_of
+from node.cli.lazy import Lazy, LazyGroup
+
+COMMANDS: Final[dict[str, Lazy]] = {
+    "init": Lazy("node.cli.init", "init", "Create a node's home directory and its keys."),
+    "start": Lazy("node.cli.start", "start", "Run the node in the foreground."),
+    "status": Lazy("node.cli.status", "status", "Show how a node is doing."),
+    "config": Lazy("node.cli.config", "config", "Look at the configuration of a node."),
+    "keys": Lazy("node.cli.keys", "keys", "Make and look after key files."),
+    "genesis": Lazy("node.cli.genesis", "genesis", "Found a chain and check its genesis."),
+    "member": Lazy("node.cli.member", "member", "Publish what the others need to know of us."),
+    "version": Lazy("node.cli.version", "version", "Show the version."),
+}
+
+
+class Root(LazyGroup):
+    """The root. Whatever a command raises, the process ends with one line and an exit code."""
+
+    @override
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,  # as click declares it
+    ) -> Any:  # as click declares it
+        def run() -> object:
+            return super(Root, self).main(
+                args, prog_name, complete_var, standalone_mode=False, **extra
+            )
+
+        return ended(run) if standalone_mode else run()
+
+
+def ended(run: Callable[[], object]) -> NoReturn:
+    """Run a command and end the process as it ended."""
+    try:
+        result = run()
+        # Here, while a reader that went away can still be dealt with.
+        sys.stdout.flush()
+    except Ended as error:
+        error.show()
+        sys.exit(error.code)
+    except click.ClickException as error:
+        # Whatever click itself finds wrong is wrong with the command line.
+        error.show()
+        sys.exit(Exit.USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Aborted.", err=True)
+        sys.exit(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        # `medquorum ... | head` is no error; Python must not complain about it once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.OK)
+    except Exception as error:
+        code = ending_of(error)
+        if code is None:
+            traceback.print_exception(error)
+            click.echo("This is a bug in medquorum. Please report the lines above.", err=True)
+            sys.exit(Exit.INTERNAL)
+        click.echo(f"Error: {message_of(error)}", err=True)
+        sys.exit(code)
+    sys.exit(result if isinstance(result, int) else Exit.OK)
+
+
+cli: Final = Root(
+    "medquorum",
+    lazy=COMMANDS,
+    help="MedQuorum: a consortium blockchain node for hospitals, and tools for its users.",
+)
+
+
+def main() -> None:
+    """The entry point."""
+    cli(prog_name="medquorum")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Options that many commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+HOME_DEFAULT: Final = "~/.medquorum"
+RPC_DEFAULT: Final = "http://127.0.0.1:29651"
+EXISTING_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+NEW_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+
+
+def _expanded(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
+    return value.expanduser().absolute()
+
+
+home_option: Final = click.option(
+    "--home",
+    envvar="MEDQUORUM_HOME",
+    default=HOME_DEFAULT,
+    show_default=True,
+    show_envvar=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    callback=_expanded,
+    help="The home directory of the node.",
+)
+"""`home`: the home directory of the node."""
+
+
+json_option: Final = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, for programs."
+)
+"""`as_json`: for programs."""
+
+
+rpc_option: Final = click.option(
+    "--rpc",
+    envvar="MEDQUORUM_RPC",
+    default=RPC_DEFAULT,
+    show_default=True,
+    show_envvar=True,
+    metavar="URL",
+    help="The API of the node to ask.",
+)
+"""`rpc`: the address of a node's API."""
+
+
+passphrase_option: Final = click.option(
+    "--passphrase-file",
+    envvar="MEDQUORUM_PASSPHRASE_FILE",
+    show_envvar=True,
+    type=EXISTING_FILE,
+    help="File whose first line is the passphrase of the key files. Without it: the systemd "
+    "credential 'passphrase', else a prompt.",
+)
+"""`passphrase_file`: where the passphrase of the key files stands."""

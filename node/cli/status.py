@@ -1,0 +1,133 @@
+"""`medquorum status`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from time import time_ns
+from typing import Final
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import click
+import msgspec
+
+from node.cli.exits import Ended, Exit
+from node.cli.options import json_option, rpc_option
+from node.cli.show import echo_json, fields
+
+_ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
+_MS: Final = 1000
+
+
+class Syncing(msgspec.Struct, frozen=True):
+    """How far a node is behind."""
+
+    height: int
+    target: int
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """A member's daemon."""
+
+    node_key: str
+    connected: bool = False
+
+
+class Pool(msgspec.Struct, frozen=True):
+    """What waits for a block."""
+
+    txs: int = 0
+    bytes: int = 0
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """The part of /v1/status that is shown; a newer node may say more."""
+
+    node: str
+    chain_id: str
+    chain_name: str
+    height: int
+    time_ms: int
+    round: int
+    phase: str
+    role: str
+    version: str
+    peers: tuple[Peer, ...] = ()
+    mempool: Pool = Pool()
+    syncing: Syncing | None = None
+    halted: str | None = None
+
+
+@click.command
+@rpc_option
+@click.option("--timeout", default=5.0, show_default=True, help="Seconds to wait for the answer.")
+@json_option
+def status(rpc: str, timeout: float, as_json: bool) -> int:
+    """Show how a node is doing, by its own word.
+
+    Exit code 0: it follows the chain; 1: it is behind, halted or without peers; 2: no answer.
+    """
+    body = _fetch(rpc.rstrip("/") + "/v1/status", timeout)
+    try:
+        answered = msgspec.json.decode(body, type=NodeStatus)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Ended(Exit.UNREACHABLE, f"{rpc} answers, but not as a node does") from None
+    complaints = complaints_about(answered)
+    if as_json:
+        raw = msgspec.json.decode(body)
+        echo_json({**raw, "complaints": complaints})
+    else:
+        _show(answered, complaints)
+    return Exit.NO if complaints else Exit.OK
+
+
+def complaints_about(found: NodeStatus) -> list[str]:
+    """What keeps the node from being well."""
+    complaints = []
+    if found.halted is not None:
+        complaints.append(f"halted: {found.halted}")
+    if found.syncing is not None and found.syncing.target > found.syncing.height:
+        behind = found.syncing.target - found.syncing.height
+        percent = 100 * found.syncing.height // found.syncing.target
+        complaints.append(
+            f"syncing {found.syncing.height}/{found.syncing.target} ({behind} behind) {percent} %"
+        )
+    if found.peers and not any(peer.connected for peer in found.peers):
+        complaints.append(f"none of {len(found.peers)} peers is connected")
+    return complaints
+
+
+def _fetch(url: str, timeout_s: float) -> bytes:
+    if urlsplit(url).scheme not in {"http", "https"}:
+        raise click.BadParameter(f"{url} is not an http(s) address", param_hint="--rpc")
+    try:
+        with urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 - the scheme is checked above
+            body: bytes = answer.read(_ANSWER_BYTES_MAX)
+    except HTTPError as error:
+        raise Ended(Exit.UNREACHABLE, f"{url}: HTTP {error.code}") from None
+    except URLError as error:
+        raise Ended(Exit.UNREACHABLE, f"{url}: no answer ({error.reason})") from None
+    except (OSError, ValueError) as error:
+        raise Ended(Exit.UNREACHABLE, f"{url}: no answer ({error})") from None
+    return body
+
+
+def _show(found: NodeStatus, complaints: list[str]) -> None:
+    connected = sum(peer.connected for peer in found.peers)
+    made = datetime.fromtimestamp(found.time_ms / _MS, UTC)
+    age_s = max(0, time_ns() // 1_000_000 - found.time_ms) // _MS
+    fields(
+        [
+            ("chain", f"{found.chain_name}  {found.chain_id}"),
+            ("node", found.node),
+            ("role", found.role),
+            ("height", found.height),
+            ("last block", f"{made:%Y-%m-%d %H:%M:%S} UTC, {age_s} s ago"),
+            ("consensus", f"round {found.round}, {found.phase or 'no engine'}"),
+            ("peers", f"{connected} of {len(found.peers)} connected"),
+            ("mempool", f"{found.mempool.txs} transactions, {found.mempool.bytes} bytes"),
+            ("version", found.version),
+            ("state", "; ".join(complaints) or "well"),
+        ]
+    )
