@@ -330,6 +330,10 @@ class Engine(Protocol):
         """Raise InvariantBroken if the engine's own state contradicts itself."""
         ...
 
+
+class RecoverableEngine(Engine, Protocol):
+    """An engine that is made from what is durable: how every engine starts, the first time too."""
+
     @classmethod
     def recover(
         cls,

@@ -12,7 +12,16 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from consensus.engine import Engine, EngineStatus, Halt, Timer, TimerFired, Timing
+from consensus.engine import (
+    Engine,
+    EngineStatus,
+    Halt,
+    HeightStarted,
+    Timer,
+    TimerFired,
+    Timing,
+)
+from consensus.messages import LogRecord
 from consensus.pbft.engine import PbftEngine
 from medquorum import keys
 from medquorum.block import ValidatorSet
@@ -31,6 +40,7 @@ from node.mempool import Mempool, PoolTx
 from node.network import Network, VoteGate
 from node.ops.metrics import Metrics
 from node.ports import EnginePorts
+from node.probation import Probation, voting_from
 from node.quota import Quotas
 from node.receipts import raw_transaction
 from node.record import Recorder
@@ -147,10 +157,23 @@ class Node:
         )
 
     def _make_engine(self) -> Engine:
+        """The engine, which only observes as long as it may have voted here before."""
+        guard, started = self.stores.guard, self.work.height_started()
+        last_vote = None if guard is None or guard.last is None else guard.last[0]
+        first = voting_from(last_vote, self.chain.tip.height, self.stores.records)
+        if guard is None or first == started.height:
+            return self._recover(started, self.keys.validator, self.stores.records)
+        self.log.warning("observes_until", height=first, reason="votes_not_remembered")
+        observer = self._recover(started, None, ())
+        return Probation(observer, first, lambda at: self._recover(at, self.keys.validator, ()))
+
+    def _recover(
+        self, started: HeightStarted, signer: SigningKey | None, records: Sequence[LogRecord]
+    ) -> Engine:
         times = self.config.consensus
         return PbftEngine.recover(
             chain_id=self.chain.chain_id,
-            signer=self.keys.validator,
+            signer=signer,
             verify=keys.verify,
             timing=Timing(
                 round_ms=times.round_ms,
@@ -158,8 +181,8 @@ class Node:
                 resend_ms=times.resend_ms,
                 block_interval_ms=times.block_interval_ms,
             ),
-            started=self.work.height_started(),
-            records=self.stores.records,
+            started=started,
+            records=records,
         )
 
     def _make_ports(self) -> EnginePorts:
@@ -194,7 +217,7 @@ class Node:
         gate = VoteGate(self.chain.chain_id, self.roster, self.inbox, self.network, self.metrics)
         self.network.attach(self.transport)
         self.network.handle(FrameKind.CONSENSUS, gate.on_frame)
-        self.network.handle(FrameKind.TX_BATCH, self._on_tx_batch)
+        self.network.handle(FrameKind.TX_BATCH, self.on_tx_batch)
         self.network.handle(FrameKind.GET_TXS, self.bodies.on_get_txs)
         self.network.handle(FrameKind.TXS, self.bodies.on_txs)
         self.network.handle(FrameKind.GET_BLOCKS, self.sync.on_get_blocks)
@@ -220,13 +243,13 @@ class Node:
             self.network.gossip([tx.raw for tx in local])
         self.work.announce_work()
 
-    async def _on_tx_batch(self, peer: bytes, payload: bytes) -> None:
+    async def on_tx_batch(self, peer: bytes, payload: bytes) -> None:
         """Gossip. The peer checked these before it sent them, so a bad signature is its fault."""
         batch = decode(TxBatch, payload, size_max=len(payload))
         try:
             admissions = await self.intake.submit(batch.transactions, local=False)
         except RefusedError as refused:
-            # Lost here, not lost: their node keeps them, and a proposal that names them fetches them.
+            # Not lost: their node keeps them, and who is asked to vote on them fetches them.
             self.metrics.dropped(f"gossip_{refused.code}")
             return
         for admission in admissions:

@@ -40,6 +40,7 @@ from storage.errors import (
     DataDirLockedError,
     DiskError,
     DiskFullError,
+    DoubleSignRefusedError,
     FormatError,
     SignStateMismatchError,
 )
@@ -238,7 +239,7 @@ def _report(error: Exception, log: FilteringBoundLogger) -> Exit:
 
 
 _CAUSES: Final[tuple[tuple[tuple[type[BaseException], ...], Exit], ...]] = (
-    ((DivergenceError, DamagedError), Exit.CORRUPT),
+    ((DivergenceError, DamagedError, DoubleSignRefusedError), Exit.CORRUPT),
     ((InvariantBroken,), Exit.INTERNAL),
     ((DiskLowError, DiskFullError), Exit.DISK),
     ((ListenError, OSError, DiskError), Exit.TEMPORARY),

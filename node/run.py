@@ -54,7 +54,7 @@ async def run_node(
                 group.create_task(services.disk.run()),
             ]
             await bound.wait()
-            await _take_back_pending(node)
+            await take_back_pending(node)
             running.append(
                 group.create_task(run_consensus(node.driver, node.inbox, node.threads.writer))
             )
@@ -102,7 +102,7 @@ class Servers:
         return address[1]
 
 
-async def _take_back_pending(node: Node) -> None:
+async def take_back_pending(node: Node) -> None:
     """What was pending when the node last ran is pending again, unless it is final by now."""
     pending = node.stores.pending
     raws = await node.threads.writer.run(pending.recover)

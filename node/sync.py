@@ -132,15 +132,25 @@ class Sync:
                 self._claims.pop(peer, None)
                 return
             for block in answer.blocks:
-                try:
-                    await self._apply(block)
-                except BadBlockError as error:
-                    self._network.punish(peer, f"bad_block_{error.reason}")
+                reason = await self.try_block(block)
+                if reason != "":
+                    self._network.punish(peer, f"bad_block_{reason}")
                     self._claims.pop(peer, None)
                     return
             if self._chain.tip.height == before:
                 self._claims.pop(peer, None)
                 return
+
+    async def try_block(self, block: CertifiedBlock) -> str:
+        """Apply a certified block if it is the next one; why it does not check out, or nothing.
+
+        Raises DivergenceError if all is right with it and our own result differs.
+        """
+        try:
+            await self._apply(block)
+        except BadBlockError as error:
+            return error.reason
+        return ""
 
     async def _request(self, peer: bytes, first: int) -> Blocks | None:
         future: asyncio.Future[Blocks] = asyncio.get_running_loop().create_future()

@@ -12,7 +12,6 @@ from consensus.engine import (
     EngineStatus,
     Event,
     Halt,
-    HeightStarted,
     PeerFault,
     Send,
     SetTimer,
@@ -55,20 +54,6 @@ class Scripted:
 
     def check_invariants(self) -> None:
         """A script has none."""
-
-    @classmethod
-    def recover(
-        cls,
-        *,
-        chain_id: bytes,
-        signer: object,
-        verify: object,
-        timing: object,
-        started: HeightStarted,
-        records: object,
-    ) -> Scripted:
-        """A script is not recovered."""
-        raise NotImplementedError
 
 
 @dataclass

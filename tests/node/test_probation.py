@@ -1,0 +1,76 @@
+"""When a validator may vote after a start, and that it does not before."""
+
+from __future__ import annotations
+
+import pytest
+
+from consensus.engine import Effects, EngineStatus, Event, HeightStarted, WorkAvailable
+from consensus.messages import AcceptedRecord, LogRecord
+from medquorum.block import ValidatorSet
+from node.probation import Probation, voting_from
+
+HASH = bytes(32)
+
+
+def record(height: int) -> LogRecord:
+    """A record of that height."""
+    return AcceptedRecord(height, 0, HASH)
+
+
+@pytest.mark.parametrize(
+    ("last_vote", "tip", "records", "first"),
+    [
+        (None, 0, [], 1),  # a new validator
+        (5, 5, [], 6),  # stopped right after a commit
+        (5, 9, [], 10),  # others went on, and it caught up
+        (6, 5, [6], 6),  # stopped in the middle of a height that it remembers
+        (6, 5, [], 7),  # the log was lost
+        (6, 5, [5], 7),  # the log is of an older height
+        (6, 2, [6], 7),  # the chain is an old copy
+        (6, 0, [], 7),  # the chain was wiped
+    ],
+)
+def test_a_validator_votes_only_where_it_knows_what_it_voted(
+    last_vote: int | None, tip: int, records: list[int], first: int
+) -> None:
+    assert voting_from(last_vote, tip, [record(height) for height in records]) == first
+
+
+class Named:
+    """An engine that only says its name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def start(self) -> Effects:
+        """Its name, where the driver counts reasons."""
+        return Effects(dropped=(f"{self.name} started",))
+
+    def step(self, _event: Event) -> Effects:
+        """Its name again."""
+        return Effects(dropped=(self.name,))
+
+    def status(self) -> EngineStatus:
+        """Never asked here."""
+        raise NotImplementedError
+
+    def check_invariants(self) -> None:
+        """None."""
+
+
+def started(height: int) -> HeightStarted:
+    """The event that a height starts."""
+    return HeightStarted(height, ValidatorSet(()), HASH, HASH, 0, 0)
+
+
+def test_the_voter_takes_over_at_the_first_voting_height_and_stays() -> None:
+    engine = Probation(Named("observer"), 7, lambda _: Named("voter"))
+    events = (started(5), WorkAvailable(), started(7), WorkAvailable(), started(8))
+    answers = [engine.start(), *(engine.step(event) for event in events)]
+    names = [effects.dropped[0] for effects in answers]
+    assert names == ["observer started", "observer", "observer", "voter started", "voter", "voter"]
+
+
+def test_a_catch_up_that_jumps_over_the_first_voting_height_ends_the_probation() -> None:
+    engine = Probation(Named("observer"), 7, lambda _: Named("voter"))
+    assert engine.step(started(20)).dropped == ("voter started",)
