@@ -17,32 +17,16 @@ from node.rpc.query import read_consistently
 from node.rpc.routes import Answer, AnyRoute, Call, Params, Route, answer
 
 
-class TypeDocument(msgspec.Struct, frozen=True):
-    """A transaction type. `active`: whether it may be used at the next height."""
-
-    type: str
-    version: int
-    module: str
-    summary: str
-    active: bool
-
-
-class TypesDocument(msgspec.Struct, frozen=True):
-    """All types that this node knows, as of `height`."""
-
-    height: int
-    types: list[TypeDocument]
-
-
 class SchemaDocument(msgspec.Struct, frozen=True):
     """A transaction type. `fields` is the order of the body's array on the wire; `schema` shows the
-    body as an object, its bytes in hexadecimal.
+    body as an object, its bytes in hexadecimal. `active`: whether it may be used now.
     """
 
     type: str
     version: int
     module: str
     summary: str
+    active: bool
     fields: list[str]
     schema: dict[str, object]
 
@@ -52,40 +36,38 @@ async def list_schemas(call: Call[Params]) -> web.StreamResponse:
     services = call.services
     registry = services.chain.registry
 
-    def read(state: View) -> list[TypeDocument]:
+    def read(state: View) -> list[SchemaDocument]:
         return [
-            _described(entry, active=registry.is_active(entry, state))
+            schema_document(entry, active=registry.is_active(entry, state))
             for entry in registry.entries()
         ]
 
-    height, types = await services.readers.run(read_consistently, services.chain, read)
-    return answer(TypesDocument(height, types))
+    _, types = await services.readers.run(read_consistently, services.chain, read)
+    return answer(types)
 
 
 async def get_schema(call: Call[Params]) -> web.StreamResponse:
     """One transaction type."""
     name, version = call.path("type"), call.path_int("version")
-    entry = call.services.chain.registry.entry(name, version)
+    services = call.services
+    entry = services.chain.registry.entry(name, version)
     if entry is None:
         raise RefusedError("not_found", "there is no such transaction type")
-    return answer(schema_document(entry))
+    active = services.chain.registry.is_active(entry, services.chain.view())
+    return answer(schema_document(entry, active=active))
 
 
-def schema_document(entry: Entry) -> SchemaDocument:
+def schema_document(entry: Entry, *, active: bool) -> SchemaDocument:
     """The published form of one type."""
     return SchemaDocument(
         type=entry.type.name,
         version=entry.type.version,
         module=entry.module.name,
         summary=entry.type.summary,
+        active=active,
         fields=list(field_names(entry.type.body)),
         schema=json_schema(entry.type.body),
     )
-
-
-def _described(entry: Entry, *, active: bool) -> TypeDocument:
-    tx_type = entry.type
-    return TypeDocument(tx_type.name, tx_type.version, entry.module.name, tx_type.summary, active)
 
 
 ROUTES: Final[tuple[AnyRoute, ...]] = (
@@ -97,7 +79,7 @@ ROUTES: Final[tuple[AnyRoute, ...]] = (
         summary="The transaction types that this node knows.",
         params=Params,
         handle=list_schemas,
-        answers={200: Answer("The types", TypesDocument)},
+        answers={200: Answer("The types", list[SchemaDocument])},
     ),
     Route(
         method="GET",

@@ -16,7 +16,8 @@ from medquorum.codec import encode
 from medquorum.encoding import to_base64url
 from medquorum.history import Certified, SetChange
 
-Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+Json: TypeAlias = object
+"""A value that JSON has. Its shape is that of the structure that was shown."""
 
 
 def view(value: object) -> Json:

@@ -12,6 +12,7 @@ and a proposer that executes and commits blocks with the signature of the only v
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -284,13 +285,19 @@ async def local_node(
 
 
 @asynccontextmanager
-async def served(app: web.Application) -> AsyncIterator[ClientSession]:
-    """A client of `app`, which listens on a free port of the loopback interface."""
+async def served(
+    app: web.Application, *, send_buffer: int | None = None
+) -> AsyncIterator[ClientSession]:
+    """A client of `app`, which listens on a free port of the loopback interface. With a small
+    `send_buffer` the kernel takes little on behalf of a client that does not read.
+    """
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
+        listener = socket.create_server(("127.0.0.1", 0))
+        if send_buffer is not None:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        await web.SockSite(runner, listener).start()
         host, port = runner.addresses[0][:2]
         async with ClientSession(f"http://{host}:{port}") as client:
             yield client

@@ -11,19 +11,9 @@ from aiohttp import ClientSession
 
 from medquorum.encoding import to_base64url
 from medquorum.receipt import verify_receipt
-from medquorum.transaction import Operation, Transaction
-from node.ledger.identities import possession_bytes
-from node.ledger.types.identity.bodies import ActorEnrol
+from medquorum.transaction import Transaction
 from tests.support.daemon import MSGPACK, LocalNode, World, local_node
-from tests.support.ledger import some_id, some_key
-
-
-def enrolment(node: LocalNode, name: str) -> Operation:
-    """Somebody whom the founder enrols."""
-    actor, key = some_id(name), some_key(name)
-    proof = key.sign(possession_bytes(node.chain.chain_id, actor, key.public))
-    body = ActorEnrol(actor, some_id("founder 0"), "staff", key.public, b"", some_id("a"), proof)
-    return node.operation("id.actor.enrol", body)
+from tests.support.people import enrolment
 
 
 def good(node: LocalNode, name: str = "somebody") -> Transaction:
