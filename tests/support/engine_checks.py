@@ -23,6 +23,7 @@ from consensus.messages import (
 )
 from consensus.pbft.members import Members
 from consensus.pbft.proofs import CertificateBook
+from medquorum.certificate import unpack_signers
 from tests.support.engine_world import CHAIN_ID, verify
 
 
@@ -40,8 +41,13 @@ class Checker:
     said: dict[tuple[bytes, int, int, int], tuple[bytes | int, ...]] = field(default_factory=dict)
     results: dict[tuple[bytes, int, bytes], bytes] = field(default_factory=dict)
     last: dict[bytes, tuple[int, int, int]] = field(default_factory=dict)
-    prepared: dict[tuple[bytes, int], int] = field(default_factory=dict)
+    prepared: dict[tuple[bytes, int], list[int]] = field(default_factory=dict)
     commits: dict[tuple[int, int, bytes, bytes], set[bytes]] = field(default_factory=dict)
+
+    @property
+    def quorum(self) -> int:
+        """Two thirds, rounded up: what the engine's own arithmetic is compared with."""
+        return -(-2 * self.members.n // 3)
 
     def settles(self, height: int, block_hash: bytes, result_hash: bytes) -> None:
         """One block and one result a height (I1)."""
@@ -53,7 +59,8 @@ class Checker:
         """A decision is certified (I2), and the same everywhere (I1)."""
         header, certificate = decided.header, decided.certificate
         book = CertificateBook(CHAIN_ID, header.height, self.members, verify)
-        if not book.commit_holds(certificate):
+        signers = set(unpack_signers(certificate.signers, self.members.n))
+        if len(signers) < self.quorum or not book.commit_holds(certificate):
             raise Violation("a decision without a certificate")
         if (certificate.block_hash, certificate.result_hash) != (
             header.hash(),
@@ -65,10 +72,10 @@ class Checker:
     def on_persisted(self, key: bytes, record: LogRecord) -> None:
         """What is prepared never goes back (I5)."""
         if isinstance(record, PreparedRecord):
-            last = self.prepared.get((key, record.height), -1)
-            if record.certificate.round <= last:
+            rounds = self.prepared.setdefault((key, record.height), [])
+            if record.certificate.round <= max(rounds, default=-1):
                 raise Violation("the prepared round went back")
-            self.prepared[key, record.height] = record.certificate.round
+            rounds.append(record.certificate.round)
 
     def on_sent(
         self, key: bytes, log: list[LogRecord], computed: set[tuple[bytes, bytes]], send: Send
@@ -96,8 +103,9 @@ class Checker:
                 raise Violation("a result was signed that was not computed")
             self._on_commit(key, vote)
         if isinstance(vote, RoundChange):
-            owned = max([claim.round for claim in vote.prepared], default=-1)
-            if owned < self.prepared.get((key, vote.height), -1) and not send.again:
+            claimed = [claim.round for claim in vote.prepared]
+            rounds = self.prepared.get((key, vote.height), [])
+            if claimed != [round_ for round_ in rounds if round_ < vote.round][-1:]:
                 raise Violation("a wish that hides what is prepared")
 
     def _on_commit(self, key: bytes, vote: Commit) -> None:
@@ -108,7 +116,7 @@ class Checker:
         signers = self.commits.setdefault(choice, set())
         signers.add(key)
         # A certificate that could exist counts as one: Byzantine validators sign anything.
-        if len(signers) + len(self.byzantine) >= self.members.quorum:
+        if len(signers) + len(self.byzantine) >= self.quorum:
             self.settles(vote.height, vote.block_hash, vote.result_hash)
 
 
