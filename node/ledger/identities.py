@@ -18,7 +18,7 @@ from node.ledger.codes import Code
 from node.ledger.context import Signer, View
 from node.ledger.errors import TxError
 from node.ledger.limits import HOLDS_PER_ROLE_MAX
-from node.ledger.tables import ReadableState, Table
+from node.ledger.tables import Table
 
 NAMESPACE: Final = "identity"
 KEM_KEY_BYTES_MAX: Final = 2048
@@ -171,11 +171,6 @@ CARRIED_OUT = Table(
     meaning="decisions that were carried out here",
 )
 TABLES = (CHAIN, ORGS, GATEWAYS, ACTORS, ORG_ACTORS, KEYS, CREDENTIALS, ROLES, CARRIED_OUT)
-
-
-def identity_state(view: View) -> ReadableState:
-    """The identity namespace."""
-    return view.read(NAMESPACE)
 
 
 def org_of(view: View, org: bytes) -> Org | None:
