@@ -21,9 +21,11 @@ _FULL_TEXTS = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 class _RawReader(Protocol):
     """What a plyvel database and a plyvel snapshot have in common."""
 
-    def get(self, key: bytes) -> bytes | None: ...
+    def get(self, key: bytes, *, verify_checksums: bool) -> bytes | None: ...
 
-    def iterator(self, *, start: bytes, stop: bytes, reverse: bool) -> _RawIterator: ...
+    def iterator(
+        self, *, start: bytes, stop: bytes, reverse: bool, verify_checksums: bool
+    ) -> _RawIterator: ...
 
     def close(self) -> None: ...
 
@@ -38,8 +40,8 @@ class LevelDB:
     """A KV in a directory. One process at a time may have it open; its threads may share it.
 
     Whoever closes it makes sure that no other thread is inside a call. Checksums are verified on
-    every read and on recovery (`paranoid_checks`), since a block that silently misses a write would
-    be a fork.
+    every read, and with `paranoid_checks` in compactions and on recovery as well: a state that
+    silently differs from the others' is a fork.
     """
 
     __slots__ = ("_db", "_failed", "_path", "_write_batch")
@@ -164,7 +166,7 @@ class _LevelDBSnapshot:
 
 def _get(path: Path, source: _RawReader, key: bytes) -> bytes | None:
     try:
-        return source.get(key)
+        return source.get(key, verify_checksums=True)
     except (plyvel.Error, RuntimeError) as error:
         raise _typed(path, "read", error) from None
 
@@ -174,7 +176,7 @@ def _scan(
 ) -> Iterator[tuple[bytes, bytes]]:
     try:
         # Made here and not in the generator, whose body would only run at the first step.
-        iterator = source.iterator(start=start, stop=stop, reverse=reverse)
+        iterator = source.iterator(start=start, stop=stop, reverse=reverse, verify_checksums=True)
     except (plyvel.Error, RuntimeError) as error:
         raise _typed(path, "read", error) from None
     return _pairs(path, iterator)

@@ -290,7 +290,7 @@ class StateStore:
             old = get(full_key)
             if old == value:
                 continue
-            require(len(key) <= STATE_KEY_BYTES_MAX, f"a state key of {len(key)} bytes")
+            require(0 < len(key) <= STATE_KEY_BYTES_MAX, f"a state key of {len(key)} bytes")
             path = sha256(_KEY_PREFIX + key).digest()
             if value is None:
                 leaves.append((path, b""))

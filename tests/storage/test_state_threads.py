@@ -1,0 +1,85 @@
+"""Readers in threads see a whole height while others are prepared, committed and pruned."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from medquorum.invariants import InvariantBroken
+from medquorum.statetree import verify_state
+from storage.errors import PrunedError
+from storage.kv import Batch
+from storage.leveldb import LevelDB
+from storage.memory import MemoryKV
+from storage.state import NO_HEIGHT, StateStore
+
+HEIGHTS = 40
+
+
+def test_every_proof_read_meanwhile_verifies_under_its_heights_root(tmp_path: Path) -> None:
+    kv = LevelDB(tmp_path / "db")
+    store = StateStore(kv, keep_versions=2)
+    keys = [b"key%d" % i for i in range(500)]
+    roots: dict[int, bytes] = {}
+    done = Event()
+
+    def read(seed: int) -> int:
+        rng, proofs = random.Random(seed), 0
+        while not done.is_set():
+            height = store.height()
+            if height == NO_HEIGHT:
+                continue
+            key = rng.choice(keys)
+            try:
+                value, proof = store.proof("records", key, height)
+            except PrunedError:
+                continue
+            verify_state(roots[height], "records", key, value, proof)
+            proofs += 1
+        return proofs
+
+    with ThreadPoolExecutor(3) as pool:
+        readers = [pool.submit(read, seed) for seed in range(2)]
+        rng = random.Random(9)
+        try:
+            for height in range(HEIGHTS):
+                pairs = dict.fromkeys(rng.sample(keys, 100), b"%d" % height)
+                update = pool.submit(store.prepare, height, {"records": pairs}).result()
+                batch = Batch()
+                update.stage(batch)
+                kv.write(batch, sync=False)
+                roots[height] = update.root
+                store.committed(update)
+                store.prune(50)
+        finally:
+            done.set()
+        assert all(reader.result() > 0 for reader in readers)
+    kv.close()
+
+
+def test_t3_a_height_is_prepared_only_on_the_one_before_it() -> None:
+    kv = MemoryKV()
+    store = StateStore(kv, keep_versions=1)
+    first, second = store.prepare(0, {"a": {b"k": b"1"}}), store.prepare(0, {"a": {b"k": b"2"}})
+    batch = Batch()
+    second.stage(batch)
+    kv.write(batch, sync=True)
+    store.committed(second)
+    with pytest.raises(InvariantBroken):
+        store.committed(first)
+    for height in (0, 2):
+        with pytest.raises(InvariantBroken):
+            store.prepare(height, {})
+    assert store.get("a", b"k") == b"2"
+
+
+def test_t2_preparing_writes_nothing() -> None:
+    kv = MemoryKV()
+    store = StateStore(kv, keep_versions=1)
+    store.prepare(0, {"a": {b"k": b"1"}})
+    assert kv.bytes_on_disk() == 0
+    assert (store.height(), store.oldest()) == (NO_HEIGHT, NO_HEIGHT)
