@@ -10,7 +10,7 @@ from node.ledger.access import require_org_active
 from node.ledger.codes import Code
 from node.ledger.context import View
 from node.ledger.errors import TxError, refuse_unless
-from node.ledger.identities import GATEWAYS, Org, gateway_key, org_of
+from node.ledger.identities import GATEWAYS, Org, actor_of, gateway_key, org_of
 from node.ledger.identities import NAMESPACE as IDENTITY
 from node.ledger.keyrules import require_fresh_key, require_possession
 from node.ledger.limits import OBSERVERS_MAX
@@ -195,7 +195,9 @@ def _check_unpause(view: View, content: UnpauseModule) -> None:
 
 def _check_org_register(view: View, content: OrgRegister) -> None:
     refuse_unless(content.kind in tuple(OrgKind), Code.SCHEMA, "no such kind of organisation")
-    refuse_unless(org_of(view, content.org) is None, Code.DUPLICATE, "the organisation exists")
+    # Organisations and actors share the space of owners in statements of possession.
+    taken = org_of(view, content.org) is not None or actor_of(view, content.org) is not None
+    refuse_unless(not taken, Code.DUPLICATE, "the id is taken")
     if content.gateway_uri != "":
         taken = GATEWAYS.has(view.read(IDENTITY), gateway_key(content.gateway_uri))
         refuse_unless(not taken, Code.DUPLICATE, "another organisation names this gateway")
