@@ -135,7 +135,7 @@ class BlockWork:
         self._pool.remove(committed.tx_ids)
         self._expired = tuple(self._pool.expire(committed.header.height))
         self._bodies.forget(committed.tx_ids)
-        self._chain.advance(committed)
+        self._chain.advance(block, committed)
         self._valid.clear()
         self._executed.clear()
         for task in self._validations:

@@ -21,7 +21,9 @@ from node.errors import DivergenceError, IdentityError
 from node.ledger.executor import Execution, Executor
 from node.ledger.genesis import genesis_changes
 from node.ledger.overlay import StateView
+from node.ledger.params import window_max
 from node.ledger.registry import Registry
+from node.replay import ReplayWindow
 from storage.chain import ChainStore, CommittedBlock
 from storage.kv import KV, Batch
 from storage.state import StateStore, StateUpdate
@@ -69,6 +71,11 @@ class Chain:
         self._committed: list[Callable[[CommittedBlock], None]] = []
         self._open()
         self.tip = self._load_tip()
+        self._replay = ReplayWindow(
+            self.tip.height,
+            window_max(self.view()),
+            lambda tx_id: self.blocks.locate(tx_id) is not None,
+        )
 
     def view(self) -> StateView:
         """The committed state as of now, for queries and admission."""
@@ -82,11 +89,14 @@ class Chain:
         self._committed.append(call)
 
     def seen(self, tx_id: bytes) -> bool:
-        """Whether the transaction is committed already.
+        """Whether a transaction that is valid at the next height is committed already: a replay."""
+        return self._replay.seen(tx_id)
 
-        The index answers for every height, so no window can be outlived.
-        """
-        return self.blocks.locate(tx_id) is not None
+    def known(self, transaction: Transaction) -> bool:
+        """Whether the transaction is committed, at whatever height."""
+        if transaction.body.valid_until > self.tip.height:
+            return self.seen(transaction.id)
+        return self.blocks.locate(transaction.id) is not None
 
     def execute(self, header: Header, transactions: Sequence[Transaction]) -> ExecutedBlock:
         """Execute a valid block on top of the tip. Changes nothing."""
@@ -134,7 +144,7 @@ class Chain:
         self.state.committed(block.update)
         return committed
 
-    def advance(self, committed: CommittedBlock) -> None:
+    def advance(self, block: ExecutedBlock, committed: CommittedBlock) -> None:
         """Move the tip to a block that `write` has made durable, and tell everyone who asked."""
         header = committed.header
         self.tip = Tip(
@@ -145,6 +155,7 @@ class Chain:
             committed.certificate.round,
             committed.next_validators,
         )
+        self._replay.advance(header.height, block.transactions)
         for call in self._committed:
             call(committed)
 

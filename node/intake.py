@@ -165,7 +165,7 @@ class Intake:
             try:
                 tx = Transaction.decode(item.raw)
                 tx_id = tx.id
-                if tx_id in self._pool or self._chain.seen(tx_id):
+                if tx_id in self._pool or self._chain.known(tx):
                     _answer(item, Admission(tx_id, duplicate=True))
                     continue
                 check_form(tx, self._chain.chain_id, self._chain.registry)

@@ -223,7 +223,7 @@ class LocalNode:
         committed = await self.threads.writer.run(self.chain.write, executed, certificate)
         self.pool.remove(committed.tx_ids)
         self.pool.expire(header.height)
-        self.chain.advance(committed)
+        self.chain.advance(executed, committed)
         return committed
 
     @asynccontextmanager
