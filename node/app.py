@@ -38,7 +38,7 @@ from node.intake import Intake
 from node.limits import GOSSIP_RESEND_TXS, LOG_RECORDS_KEPT_BYTES
 from node.mempool import Mempool, PoolTx
 from node.network import Network, VoteGate
-from node.ops.metrics import Metrics
+from node.ops.metrics import Metrics, TransportMetrics
 from node.ports import EnginePorts
 from node.probation import Probation, voting_from
 from node.quota import Quotas
@@ -208,7 +208,7 @@ class Node:
             on_frame=self.network.on_frame,
             on_peer=self._peer_changed,
             kinds=KINDS,
-            observer=self.metrics,
+            observer=TransportMetrics(self.metrics, {k: v.name for k, v in KINDS.items()}),
             software=self.software,
         )
 

@@ -21,7 +21,7 @@ from node.errors import DivergenceError, IdentityError
 from node.ledger.executor import Execution, Executor
 from node.ledger.genesis import genesis_changes
 from node.ledger.overlay import StateView
-from node.ledger.params import window_max
+from node.ledger.params import remembered_heights
 from node.ledger.registry import Registry
 from node.replay import ReplayWindow
 from storage.chain import ChainStore, CommittedBlock
@@ -73,7 +73,7 @@ class Chain:
         self.tip = self._load_tip()
         self._replay = ReplayWindow(
             self.tip.height,
-            window_max(self.view()),
+            remembered_heights(self.view()),
             lambda tx_id: self.blocks.locate(tx_id) is not None,
         )
 

@@ -27,6 +27,7 @@ from node.config.load import Loaded
 from node.config.schema import Config, Disk
 from node.errors import ConfigError, DivergenceError, IdentityError
 from node.home import Home
+from node.ledger.errors import UnservedCodeError
 from node.modules import installed_registry
 from node.ops.diskguard import DiskGuard, DiskLowError, Line, Lines
 from node.ops.metrics import Metrics
@@ -239,6 +240,7 @@ def _report(error: Exception, log: FilteringBoundLogger) -> Exit:
 
 
 _CAUSES: Final[tuple[tuple[tuple[type[BaseException], ...], Exit], ...]] = (
+    ((UnservedCodeError,), Exit.CONFIG),
     ((DivergenceError, DamagedError, DoubleSignRefusedError), Exit.CORRUPT),
     ((InvariantBroken,), Exit.INTERNAL),
     ((DiskLowError, DiskFullError), Exit.DISK),

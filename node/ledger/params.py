@@ -106,15 +106,3 @@ def introduce_params(state: WritableState, declared: Iterable[Param]) -> None:
 def initial_row(declared: Param, value: int) -> ParamRow:
     """The row of a parameter that nobody changed yet."""
     return ParamRow(value, value, 0, declared.minimum, declared.maximum)
-
-
-def window_max(view: View) -> int:
-    """The greatest window under which anything committed so far can have been admitted.
-
-    A parameter remembers its last change only: once there was one, this is the bound of all values.
-    """
-    row = PARAMS.get(view.read(NAMESPACE), TX_WINDOW)
-    if row is None:
-        require(False, f"no module of this chain has a parameter {TX_WINDOW}")
-        return 0
-    return row.value if row.from_height == 0 else row.maximum
