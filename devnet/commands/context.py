@@ -1,0 +1,38 @@
+"""What every command starts from: the directory of the network it was called for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+
+from devnet.layout import ROOT_DEFAULT, NetworkDir
+from devnet.network import Network
+
+NETWORK_DEFAULT: Final = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which network. `name` is None if it was not chosen: then a manifest may name it."""
+
+    root: Path
+    name: str | None
+
+    def directory(self, manifest_name: str = NETWORK_DEFAULT) -> NetworkDir:
+        """The directory of the network."""
+        return NetworkDir(self.root / (self.name or manifest_name))
+
+    def network(self) -> Network:
+        """The network. Raises NoNetworkError."""
+        return Network.open(self.directory())
+
+
+pass_target = click.make_pass_decorator(Target)
+
+
+def default_target() -> Target:
+    """The network `default` of this checkout."""
+    return Target(ROOT_DEFAULT, None)

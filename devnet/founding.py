@@ -1,0 +1,93 @@
+"""From a manifest to a genesis, and to the homes of the nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from devnet.keys import DevnetKeys
+from devnet.layout import NetworkDir
+from devnet.manifest import GATEWAY, Manifest
+from devnet.ports import HOST, Ports
+from medquorum.block import Validator
+from medquorum.genesis import Genesis, GenesisOrg, GenesisParam
+from node.cli.setup import HomeKeys, create_home, install_genesis
+from node.daemon import DEVNET_PREFIX
+
+
+def make_genesis(
+    manifest: Manifest, keys: DevnetKeys, ports: Sequence[Ports], now_ms: int
+) -> Genesis:
+    """The founding agreement. A network that is made anew is another chain, for `now_ms` differs:
+    nothing that was signed for the old one counts on it.
+    """
+    gateways = {
+        manifest.operator(index).name: f"http://{HOST}:{node.rpc}"
+        for index, node in enumerate(ports)
+        if manifest.has_vault(index)
+    }
+    return Genesis(
+        1,
+        f"{DEVNET_PREFIX}{manifest.name}",
+        now_ms,
+        "pbft",
+        tuple(GenesisParam(name, value) for name, value in sorted(manifest.params.items())),
+        tuple(
+            GenesisOrg(
+                keys.org_id(org.name),
+                org.kind,
+                sha256(org.name.encode()).digest(),
+                org.jurisdiction,
+                keys.org(org.name).public,
+                gateways.get(org.name, ""),
+            )
+            for org in manifest.organisations
+        ),
+        tuple(
+            Validator(
+                keys.validator(index).public,
+                keys.node(index).public,
+                keys.org_id(manifest.operator(index).name),
+            )
+            for index in range(manifest.validators)
+        ),
+    )
+
+
+def make_home(
+    directory: NetworkDir,
+    index: int,
+    *,
+    manifest: Manifest,
+    keys: DevnetKeys,
+    genesis: Genesis,
+    ports: Sequence[Ports],
+) -> None:
+    """The home of one node. Raises ConfigError for a value of the manifest that no node accepts."""
+    home = directory.node(index)
+    org = manifest.operator(index).name
+    vault = manifest.has_vault(index)
+    own = ports[index]
+    values: dict[str, object] = {
+        "base.moniker": f"node{index}",
+        "p2p.port": own.p2p,
+        "p2p.peers": [
+            f"{keys.node(other).public.hex()}@{HOST}:{at.p2p}"
+            for other, at in enumerate(ports)
+            if other != index
+        ],
+        "rpc.port": own.rpc,
+        "ops.port": own.ops,
+    }
+    if vault:
+        values["vault.enabled"] = True
+        values["vault.gateway_actor"] = keys.actor_id(org, GATEWAY).hex()
+    values.update(manifest.config)
+    home_keys = HomeKeys(
+        keys.node(index),
+        keys.validator(index),
+        keys.gateway(org) if vault else None,
+        keys.gateway_kem(org) if vault else None,
+    )
+    create_home(home, values, home_keys, passphrase=None)
+    install_genesis(home, genesis)

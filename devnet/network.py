@@ -1,0 +1,356 @@
+"""One development network on this machine: made once, then started, disturbed and stopped.
+
+    network = Network.create(NetworkDir(path), load_manifest(DEFAULT_FILE, base_port=0))
+    network.start(network.nodes)
+    network.wait_ready(network.nodes)
+    network.stop(network.nodes)
+
+Commands come and go; nodes run on. So everything that is known about a network is in its directory,
+and the caller holds `directory.locked()` while it changes something.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from devnet import api
+from devnet.errors import ManifestError, NoNetworkError, NotReadyError, StateError
+from devnet.founding import make_genesis, make_home
+from devnet.keys import DevnetKeys
+from devnet.layout import CHECKOUT, NetworkDir
+from devnet.limits import GONE_S, POLL_S, READY_S, STOP_S, TAIL_LINES
+from devnet.manifest import Manifest
+from devnet.ports import HOST, Ports, free_block, require_free
+from devnet.processes import ProcessId, RunState, recall, remember, spawn
+from medquorum.genesis import Genesis
+from medquorum.genesis import load as load_genesis
+from node.cli.setup import install_genesis
+from node.errors import ConfigError
+
+FORMAT: Final = 1
+
+
+class NodeInfo(msgspec.Struct, frozen=True):
+    """A node, as net.json describes it. Keys are hexadecimal."""
+
+    index: int
+    org: str
+    p2p: int
+    rpc: int
+    ops: int
+    node_key: str
+    validator_key: str
+    vault: bool
+
+    @property
+    def name(self) -> str:
+        """As commands call it."""
+        return f"node{self.index}"
+
+    @property
+    def url(self) -> str:
+        """Its API."""
+        return f"http://{HOST}:{self.rpc}"
+
+    @property
+    def ops_url(self) -> str:
+        """Its health and metrics."""
+        return f"http://{HOST}:{self.ops}"
+
+    @property
+    def ports(self) -> tuple[int, int, int]:
+        """All that it listens on."""
+        return self.p2p, self.rpc, self.ops
+
+
+class _NetFile(msgspec.Struct, frozen=True):
+    format: int
+    chain_id: str
+    base_port: int
+    nodes: tuple[NodeInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """How a node was stopped. `gracefully` is False if it had to be killed."""
+
+    node: NodeInfo
+    was_running: bool
+    gracefully: bool
+
+
+class Network:
+    """A network that exists on disk. Its nodes may run or not."""
+
+    def __init__(self, directory: NetworkDir, manifest: Manifest, described: _NetFile) -> None:
+        self.directory = directory
+        self.manifest = manifest
+        self.nodes = described.nodes
+        self.chain_id = described.chain_id
+        self.base_port = described.base_port
+        self.keys = DevnetKeys(manifest.name)
+        # Children of this very process: they must be waited for, and their exit codes are known.
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+
+    @classmethod
+    def create(cls, directory: NetworkDir, manifest: Manifest, *, now_ms: int) -> Network:
+        """Make keys, genesis and homes. `base_port` 0 takes a block of free ports.
+
+        Raises ManifestError, PortsBusyError; StateError if there is a network already.
+        """
+        if directory.net_file.exists():
+            raise StateError(f"there is a network in {directory.path} already")
+        keys = DevnetKeys(manifest.name)
+        count = manifest.validators
+        base = manifest.base_port or free_block(count)
+        ports = [Ports.of(base, index) for index in range(count)]
+        require_free(port for node in ports for port in node.all())
+        # What a crash in the middle of this left behind is no network, and goes.
+        _remove_contents(directory)
+        directory.path.mkdir(parents=True, exist_ok=True)
+        try:
+            genesis = make_genesis(manifest, keys, ports, now_ms)
+            genesis.check()
+            for index in range(count):
+                make_home(
+                    directory, index, manifest=manifest, keys=keys, genesis=genesis, ports=ports
+                )
+        except ConfigError as error:
+            raise ManifestError(str(error)) from None
+        nodes = tuple(
+            NodeInfo(
+                index,
+                manifest.operator(index).name,
+                *at.all(),
+                keys.node(index).public.hex(),
+                keys.validator(index).public.hex(),
+                manifest.has_vault(index),
+            )
+            for index, at in enumerate(ports)
+        )
+        described = _NetFile(FORMAT, genesis.chain_id().hex(), base, nodes)
+        directory.manifest_file.write_bytes(_pretty(manifest))
+        directory.net_file.write_bytes(_pretty(described))
+        return cls(directory, manifest, described)
+
+    @classmethod
+    def open(cls, directory: NetworkDir) -> Network:
+        """The network in this directory. Raises NoNetworkError."""
+        try:
+            described = msgspec.json.decode(directory.net_file.read_bytes(), type=_NetFile)
+            manifest = msgspec.json.decode(directory.manifest_file.read_bytes(), type=Manifest)
+        except FileNotFoundError:
+            name = directory.path.name
+            raise NoNetworkError(f"there is no network {name}: `devnet up` makes one") from None
+        except msgspec.DecodeError as error:
+            raise StateError(
+                f"{directory.path} was made by another version ({error}): `devnet destroy` it"
+            ) from None
+        return cls(directory, manifest, described)
+
+    @property
+    def genesis(self) -> Genesis:
+        """The founding agreement."""
+        return load_genesis(self.directory.node(0).genesis_file.read_bytes())
+
+    def node(self, name: str) -> NodeInfo:
+        """`node2` or `2`. Raises StateError."""
+        digits = name.removeprefix("node")
+        if digits.isdecimal() and int(digits) < len(self.nodes):
+            return self.nodes[int(digits)]
+        raise StateError(f"there is no {name}: the nodes are node0 to node{len(self.nodes) - 1}")
+
+    def process(self, node: NodeInfo) -> ProcessId | None:
+        """The process that runs, or last ran, the node; None after it was stopped."""
+        return recall(self.directory.pid_file(node.index))
+
+    def state(self, node: NodeInfo) -> RunState:
+        """What the node's process does."""
+        process = self.process(node)
+        return RunState.STOPPED if process is None else process.state()
+
+    def alive(self) -> list[NodeInfo]:
+        """The nodes that have a process, running or paused."""
+        return [n for n in self.nodes if self.state(n) in (RunState.RUNNING, RunState.PAUSED)]
+
+    def start(self, nodes: Iterable[NodeInfo]) -> list[NodeInfo]:
+        """Start those that have no process; which they were. Raises PortsBusyError."""
+        alive = self.alive()
+        starting = [node for node in nodes if node not in alive]
+        require_free(port for node in starting for port in node.ports)
+        for node in starting:
+            self._spawn(node)
+        return starting
+
+    def wait_ready(
+        self, nodes: Sequence[NodeInfo], *, min_peers: int | None = None, timeout_s: float = READY_S
+    ) -> None:
+        """Until all are ready and connected to `min_peers` others, by default all that run.
+
+        Raises NotReadyError when one ends, or after `timeout_s`.
+        """
+        peers = len(self.alive()) - 1 if min_peers is None else min_peers
+        deadline = time.monotonic() + timeout_s
+        for node in nodes:
+            reason = "it does not answer"
+            while True:
+                answer = api.ready(node.ops, peers)
+                if answer is not None and answer.ready:
+                    break
+                if answer is not None:
+                    reason = ", ".join(f"{c.component}: {c.reason}" for c in answer.failed_checks)
+                if self.state(node) is RunState.DIED:
+                    raise NotReadyError(self._obituary(node))
+                if time.monotonic() >= deadline:
+                    raise NotReadyError(
+                        f"{node.name} is not ready after {timeout_s:.0f} s: {reason}\n"
+                        + self._log_tail(node)
+                    )
+                time.sleep(POLL_S)
+
+    def stop(self, nodes: Iterable[NodeInfo], *, timeout_s: float = STOP_S) -> list[Stopped]:
+        """Ask all to stop, then wait for each; those that do not are killed."""
+        leaving = [(node, self.process(node)) for node in nodes]
+        for _, process in leaving:
+            if process is not None:
+                process.signal(signal.SIGTERM)
+        done = []
+        for node, process in leaving:
+            running = process is not None and process.alive
+            gracefully = process is None or process.end(timeout_s)
+            self._forget(node)
+            done.append(Stopped(node, running, gracefully))
+        return done
+
+    def kill(self, node: NodeInfo) -> ProcessId:
+        """SIGKILL. Raises StateError if there is no process."""
+        process = self._running(node)
+        process.signal(signal.SIGKILL)
+        process.wait_gone(GONE_S)
+        self._reap(node)
+        return process
+
+    def pause(self, node: NodeInfo) -> ProcessId:
+        """SIGSTOP: it keeps its connections and does nothing. Raises StateError."""
+        process = self._running(node)
+        process.signal(signal.SIGSTOP)
+        return process
+
+    def resume(self, node: NodeInfo) -> ProcessId:
+        """SIGCONT. Raises StateError."""
+        process = self._running(node)
+        process.signal(signal.SIGCONT)
+        return process
+
+    def exit_code(self, node: NodeInfo, *, timeout_s: float = READY_S) -> int:
+        """How a node that this very object started has ended; waits for it. Raises StateError."""
+        child = self._children.get(node.index)
+        if child is None:
+            raise StateError(f"{node.name} was not started here")
+        try:
+            return child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise StateError(f"{node.name} still runs") from None
+
+    def reset(self) -> None:
+        """Remove what the nodes recorded; keys, genesis and configuration stay. Raises StateError
+        while one runs.
+
+        The sign states go as well. Only because every validator forgets at once, and the whole
+        chain with them, is that no way to vote twice.
+        """
+        self._require_all_stopped()
+        genesis = self.genesis
+        for node in self.nodes:
+            home = self.directory.node(node.index)
+            shutil.rmtree(home.data, ignore_errors=True)
+            home.data.mkdir(mode=0o700)
+            install_genesis(home, genesis)
+        shutil.rmtree(self.directory.demo, ignore_errors=True)
+
+    def destroy(self) -> None:
+        """Remove everything. Raises StateError while a node runs."""
+        self._require_all_stopped()
+        _remove_contents(self.directory)
+
+    def close(self) -> None:
+        """Kill what this object started and forget it. For tests, whatever happened in them."""
+        for child in self._children.values():
+            child.kill()
+            child.wait()
+        self._children.clear()
+
+    def _spawn(self, node: NodeInfo) -> None:
+        home = self.directory.node(node.index)
+        child = spawn(
+            [sys.executable, "-m", "node.cli.main", "start", "--home", str(home.root)],
+            folder=CHECKOUT,
+            environment=_environment(),
+            log=self.directory.log_file(node.index),
+        )
+        self._children[node.index] = child
+        process = ProcessId.of(child.pid)
+        if process is not None:
+            remember(self.directory.pid_file(node.index), process)
+
+    def _running(self, node: NodeInfo) -> ProcessId:
+        process = self.process(node)
+        if process is None or not process.alive:
+            raise StateError(f"{node.name} is not running")
+        return process
+
+    def _forget(self, node: NodeInfo) -> None:
+        self._reap(node)
+        self.directory.pid_file(node.index).unlink(missing_ok=True)
+
+    def _reap(self, node: NodeInfo) -> None:
+        child = self._children.get(node.index)
+        if child is not None:
+            child.wait(GONE_S)
+
+    def _require_all_stopped(self) -> None:
+        alive = self.alive()
+        if alive:
+            names = ", ".join(node.name for node in alive)
+            raise StateError(f"{names} still run: `devnet down` first")
+
+    def _obituary(self, node: NodeInfo) -> str:
+        child = self._children.get(node.index)
+        code = "" if child is None else f" with exit code {child.poll()}"
+        return f"{node.name} ended{code}:\n{self._log_tail(node)}"
+
+    def _log_tail(self, node: NodeInfo) -> str:
+        log = self.directory.log_file(node.index)
+        lines = log.read_text("utf-8", errors="replace").splitlines() if log.exists() else []
+        return "\n".join(f"  {line}" for line in [*lines[-TAIL_LINES:], f"(all of it: {log})"])
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without what would configure a node: two developers get the same network."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEDQUORUM_")}
+    return kept | {"PYTHONUNBUFFERED": "1"}
+
+
+def _pretty(value: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
+def _remove_contents(directory: NetworkDir) -> None:
+    """Everything of a network but its lock, which the caller holds."""
+    # First, so that a removal that is interrupted leaves what everybody takes for no network.
+    directory.net_file.unlink(missing_ok=True)
+    shutil.rmtree(directory.path / "pids", ignore_errors=True)
+    shutil.rmtree(directory.demo, ignore_errors=True)
+    for home in directory.path.glob("node[0-9]*"):
+        shutil.rmtree(home)
+    directory.manifest_file.unlink(missing_ok=True)
