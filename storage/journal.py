@@ -105,25 +105,13 @@ class MempoolJournal:
         self._check_usable()
         positions: list[int] = []
         for group in self._groups(items):
-            if self._current is not None and self._is_full(self._current):
-                self.sync()
-                self._finish()
-            current = self._current or self._start()
-            segment = self._segments[current.number]
-            data = framing.encode_records(current.salt, segment.size, group)
             try:
-                current.file.write(data)
+                positions += self._append_group(group)
             except DiskError:
-                # What the disk took of it stays as a damaged stretch at the end of a finished
-                # segment.
+                # What the disk took of it stays as a damaged stretch at the end of a segment.
                 self._finish()
                 self.release(positions)
                 raise
-            segment.size += len(data)
-            first = current.number << _INDEX_BITS | current.count
-            positions += range(first, first + len(group))
-            segment.live.update(range(first, first + len(group)))
-            current.count += len(group)
         return tuple(positions)
 
     def sync(self) -> None:
@@ -172,6 +160,20 @@ class MempoolJournal:
     def _check_usable(self) -> None:
         if self._failed is not None:
             raise self._failed
+
+    def _append_group(self, group: Sequence[bytes]) -> range:
+        if self._current is not None and self._is_full(self._current):
+            self.sync()
+            self._finish()
+        current = self._current or self._start()
+        segment = self._segments[current.number]
+        data = framing.encode_records(current.salt, segment.size, group)
+        current.file.write(data)
+        segment.size += len(data)
+        first = current.number << _INDEX_BITS | current.count
+        current.count += len(group)
+        segment.live.update(range(first, first + len(group)))
+        return range(first, first + len(group))
 
     def _is_full(self, current: _Current) -> bool:
         return self._segments[current.number].size >= self._segment_bytes

@@ -15,7 +15,7 @@ garbage collector sees nothing:
     byte i                     kind of node i: EMPTY, LEAF (one leaf below) or MANY (more)
     bytes 32i .. 32i + 31      hash of node i; that of its only leaf for LEAF, zeros for EMPTY
     byte 1024 + s              how many leaves slot s holds; 0 for MANY means another page
-    bytes 1040 + 8s .. + 7     version of the page that slot s stands for, else zeros
+    bytes 1040 + 8s .. + 7     version of the page that slot s stands for, if it does
     bytes 1168 ..              the leaves, path || value hash (64), ascending
 """
 
@@ -47,7 +47,6 @@ _HASH: Final = 32
 _COUNTS: Final = 1024
 _VERSIONS: Final = _COUNTS + SLOTS
 _LEAVES: Final = _VERSIONS + SLOTS * layout.HEIGHT_BYTES
-_NO_VERSION: Final = bytes(layout.HEIGHT_BYTES)
 _PATH_BITS: Final = 8 * PATH_BYTES
 _ANCESTORS: Final = tuple(
     tuple((SLOTS + slot) >> level for level in (1, 2, 3, 4)) for slot in range(SLOTS)
@@ -110,8 +109,6 @@ def set_leaves(page: bytearray, slot: int, leaves: bytes, hashed: bytes) -> None
     page[_COUNTS + slot] = count
     page[node] = count if count < MANY else MANY
     page[_HASH * node : _HASH * (node + 1)] = hashed
-    version = _VERSIONS + layout.HEIGHT_BYTES * slot
-    page[version : version + layout.HEIGHT_BYTES] = _NO_VERSION
 
 
 def set_child(page: bytearray, slot: int, version: bytes, hashed: bytes) -> None:

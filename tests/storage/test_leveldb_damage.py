@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from storage.errors import DamagedStoreError, DiskFailedError
+from storage.errors import DamagedStoreError, DiskFailedError, DiskFullError
 from storage.kv import Batch
 from storage.leveldb import LevelDB
 
@@ -50,6 +52,30 @@ def test_a_missing_file_is_reported_at_opening(tmp_path: Path) -> None:
     table.unlink()
     with pytest.raises(DamagedStoreError):
         LevelDB(tmp_path / "db")
+
+
+def test_d2_after_one_failed_write_every_later_one_is_refused(tmp_path: Path) -> None:
+    kv = LevelDB(tmp_path / "db")
+    works = kv._write_batch
+
+    def fails(**_: object) -> object:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    # Whether LevelDB itself refuses afterwards depends on where it failed, so its answer is made
+    # up.
+    kv._write_batch = fails
+    batch = Batch()
+    batch.put(b"key", b"value")
+    with pytest.raises(DiskFullError):
+        kv.write(batch, sync=True)
+    kv._write_batch = works
+    with pytest.raises(DiskFullError):
+        kv.write(batch, sync=True)
+    assert kv.get(b"key") is None
+    kv.close()
+    again = LevelDB(tmp_path / "db")
+    again.write(batch, sync=True)
+    again.close()
 
 
 def test_a_place_that_is_no_directory_is_a_disk_error(tmp_path: Path) -> None:

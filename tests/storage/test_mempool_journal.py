@@ -126,6 +126,18 @@ def test_a_full_disk_refuses_the_items_and_the_journal_goes_on_when_there_is_roo
     assert _replayed(_open(disk)) == [b"before", b"after"]
 
 
+def test_items_of_a_call_that_failed_half_way_do_not_count() -> None:
+    disk = FakeDisk()
+    journal = _open(disk)
+    kept = journal.append((b"kept",))
+    disk.fail_at = {"create": DiskFullError(DIRECTORY, "create", "full")}
+    with pytest.raises(DiskFullError):
+        journal.append((b"a" * 300, b"b" * 300))
+    disk.fail_at = {}
+    journal.release(kept)
+    assert disk.names(DIRECTORY) == [], "nothing holds the segment of the refused items"
+
+
 def test_a_failed_sync_is_final() -> None:
     disk = FakeDisk()
     journal = _open(disk)

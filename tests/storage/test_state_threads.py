@@ -15,7 +15,9 @@ from storage.errors import PrunedError
 from storage.kv import Batch
 from storage.leveldb import LevelDB
 from storage.memory import MemoryKV
+from storage.pagecache import PageCache
 from storage.state import NO_HEIGHT, StateStore
+from storage.tree import StoredPage
 
 HEIGHTS = 40
 
@@ -75,6 +77,32 @@ def test_t3_a_height_is_prepared_only_on_the_one_before_it() -> None:
         with pytest.raises(InvariantBroken):
             store.prepare(height, {})
     assert store.get("a", b"k") == b"2"
+
+
+def test_a_write_of_the_value_that_stands_is_no_change() -> None:
+    kv = MemoryKV()
+    store = StateStore(kv, keep_versions=1)
+    for height in range(2):
+        update = store.prepare(height, {"a": {b"k": b"1", b"gone": None}})
+        batch = Batch()
+        update.stage(batch)
+        kv.write(batch, sync=True)
+        store.committed(update)
+    assert len(batch) == 2, "the head of the height, and the stale head of the one before"
+
+
+def test_the_page_cache_keeps_to_its_limit_and_gives_up_deep_pages_first() -> None:
+    cache = PageCache(pages_max=4)
+    pages = [StoredPage(b"%d" % i, depth, b"page") for i, depth in enumerate([0, 1, 9, 2, 30, 2])]
+    cache.move_on(pages, [])
+    assert len(cache) == 4
+    found = [page.key for page in pages if cache.get(page.key, page.depth) is not None]
+    assert found == [b"0", b"1", b"3", b"5"]
+    cache.move_on([StoredPage(b"6", 2, b"page")], [(b"1", 1)])
+    assert cache.get(b"1", 1) is None
+    cache.move_on([StoredPage(b"7", 2, b"page")], [])
+    assert cache.get(b"3", 2) is None, "of the deepest layer, the page written longest ago"
+    assert cache.get(b"7", 2) == b"page"
 
 
 def test_t2_preparing_writes_nothing() -> None:

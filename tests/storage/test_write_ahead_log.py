@@ -178,6 +178,13 @@ def test_w5_a_log_that_failed_once_refuses_everything_until_opened_again(
     assert WriteAheadLog.open(PATH, files=disk).records == (*RECORDS, b"goes on")
 
 
+def test_replace_gives_up_the_records_that_were_found() -> None:
+    disk, _, _ = _recorded()
+    log = WriteAheadLog.open(PATH, files=disk)
+    log.replace((b"only",))
+    assert log.records == ()
+
+
 def test_an_empty_record_is_our_own_mistake(tmp_path: Path) -> None:
     log = WriteAheadLog.open(tmp_path / "wal")
     with pytest.raises(InvariantBroken):
