@@ -1,15 +1,16 @@
-"""The files that commands read: genesis, members' descriptions, transactions."""
+"""The files that commands read."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from medquorum import genesis as genesis_files
+from medquorum.builder import Draft
 from medquorum.errors import DecodeError
 from medquorum.genesis import GENESIS_BYTES_MAX, Genesis
+from medquorum.limits import ENVELOPE_FILE_BYTES_MAX
 from node.cli.exits import Ended, Exit
 from node.cli.show import read_input
-from node.home import Home
 
 
 def load_genesis_file(path: Path) -> Genesis:
@@ -20,13 +21,6 @@ def load_genesis_file(path: Path) -> Genesis:
         raise Ended(Exit.CORRUPT, f"{path}: {error}") from None
 
 
-def genesis_for(path: Path | None, home: Path) -> Genesis:
-    """The genesis in `path`, or else in the home directory."""
-    if path is not None:
-        return load_genesis_file(path)
-    own = Home(home).genesis_file
-    if not own.exists():
-        raise Ended(
-            Exit.CONFIG, f"there is no {own}: name a genesis with --genesis, or a home with --home"
-        )
-    return load_genesis_file(own)
+def load_draft(path: Path) -> Draft:
+    """A transaction on its way to its signers. Raises VerificationError, OSError."""
+    return Draft.load(read_input(path, ENVELOPE_FILE_BYTES_MAX))

@@ -22,6 +22,16 @@ COMMANDS: Final[dict[str, Lazy]] = {
     "keys": Lazy("node.cli.keys", "keys", "Make and look after key files."),
     "genesis": Lazy("node.cli.genesis", "genesis", "Found a chain and check its genesis."),
     "member": Lazy("node.cli.member", "member", "Publish what the others need to know of us."),
+    "tx": Lazy("node.cli.tx", "tx", "Build, sign, submit and follow transactions."),
+    "query": Lazy("node.cli.query", "query", "Ask a named query of the ledger."),
+    "state": Lazy("node.cli.query", "state", "Read the ledger state with proof."),
+    "schema": Lazy("node.cli.query", "schema", "Show how operations are built."),
+    "events": Lazy("node.cli.events", "events", "Print what happened, and follow what happens."),
+    "receipt": Lazy("node.cli.receipt", "receipt", "Fetch the proof of a transaction."),
+    "verify-receipt": Lazy(
+        "node.cli.receipt", "verify_receipt_command", "Check a proof without any node."
+    ),
+    "completion": Lazy("node.cli.completion", "completion", "Complete this command in a shell."),
     "version": Lazy("node.cli.version", "version", "Show the version."),
 }
 

@@ -57,3 +57,15 @@ passphrase_option: Final = click.option(
     "credential 'passphrase', else a prompt.",
 )
 """`passphrase_file`: where the passphrase of the key files stands."""
+
+genesis_option: Final = click.option(
+    "--genesis",
+    type=EXISTING_FILE,
+    help="What proofs are checked against. Default: the genesis of the home, if there is one.",
+)
+"""`genesis`: the genesis of the chain, from a source that the user trusts."""
+
+timeout_option: Final = click.option(
+    "--timeout", default=30.0, show_default=True, help="Seconds until we give up."
+)
+"""`timeout`: in seconds."""

@@ -89,17 +89,29 @@ def refuse_existing(home: Home) -> None:
 def install_genesis(home: Home, genesis: Genesis) -> None:
     """Put the genesis in place, and give a validator the sign state for its chain.
 
-    Raises IdentityError if there is another genesis or chain data; OSError, StorageError.
+    A second call finishes what a first one began. Raises IdentityError if there is another genesis,
+    chain data, or a genesis but no sign state: that one was lost; OSError, StorageError.
     """
     if home.chain.exists():
         raise IdentityError(f"{home.chain} holds a chain already; its genesis cannot change")
     data = dump(genesis)
-    if not home.genesis_file.exists():
-        _write_new(home.genesis_file, data)
-    elif home.genesis_file.read_bytes() != data:
+    installed = home.genesis_file.exists()
+    if installed and home.genesis_file.read_bytes() != data:
         raise IdentityError(f"{home.genesis_file} is another genesis, and is not overwritten")
-    if home.validator_key.exists() and not home.sign_state.exists():
-        new_sign_state(home, genesis, read_key_info(home.validator_key).public)
+    if home.validator_key.exists():
+        validator = read_key_info(home.validator_key).public
+        if home.sign_state.exists():
+            SignState.open(home.sign_state).check_owner(genesis.chain_id(), validator)
+        elif installed:
+            raise IdentityError(
+                f"{home.sign_state} is gone. If this validator has never voted, "
+                "'medquorum keys new-sign-state' makes a new one"
+            )
+        else:
+            # First, so that a genesis without one always means that it was lost.
+            new_sign_state(home, genesis, validator)
+    if not installed:
+        _write_new(home.genesis_file, data)
 
 
 def new_sign_state(home: Home, genesis: Genesis, validator: bytes) -> None:

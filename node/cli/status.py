@@ -5,18 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from time import time_ns
 from typing import Final
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 import click
 import msgspec
 
 from node.cli.exits import Ended, Exit
+from node.cli.fetch import get_json
 from node.cli.options import json_option, rpc_option
 from node.cli.show import echo_json, fields
 
-_ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
 _MS: Final = 1000
 
 
@@ -68,14 +65,15 @@ def status(rpc: str, timeout: float, as_json: bool) -> int:
 
     Exit code 0: it follows the chain; 1: it is behind, halted or without peers; 2: no answer.
     """
-    body = _fetch(rpc.rstrip("/") + "/v1/status", timeout)
     try:
-        answered = msgspec.json.decode(body, type=NodeStatus)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        raw = get_json(dict[str, object], rpc, "v1/status", timeout_s=timeout)
+        answered = msgspec.convert(raw, NodeStatus)
+    except msgspec.ValidationError:
         raise Ended(Exit.UNREACHABLE, f"{rpc} answers, but not as a node does") from None
+    except Ended as error:
+        raise Ended(Exit.UNREACHABLE, error.message) from None
     complaints = complaints_about(answered)
     if as_json:
-        raw = msgspec.json.decode(body)
         echo_json({**raw, "complaints": complaints})
     else:
         _show(answered, complaints)
@@ -96,21 +94,6 @@ def complaints_about(found: NodeStatus) -> list[str]:
     if found.peers and not any(peer.connected for peer in found.peers):
         complaints.append(f"none of {len(found.peers)} peers is connected")
     return complaints
-
-
-def _fetch(url: str, timeout_s: float) -> bytes:
-    if urlsplit(url).scheme not in {"http", "https"}:
-        raise click.BadParameter(f"{url} is not an http(s) address", param_hint="--rpc")
-    try:
-        with urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 - the scheme is checked above
-            body: bytes = answer.read(_ANSWER_BYTES_MAX)
-    except HTTPError as error:
-        raise Ended(Exit.UNREACHABLE, f"{url}: HTTP {error.code}") from None
-    except URLError as error:
-        raise Ended(Exit.UNREACHABLE, f"{url}: no answer ({error.reason})") from None
-    except (OSError, ValueError) as error:
-        raise Ended(Exit.UNREACHABLE, f"{url}: no answer ({error})") from None
-    return body
 
 
 def _show(found: NodeStatus, complaints: list[str]) -> None:
