@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 
-from medquorum.invariants import require
+from medquorum.invariants import InvariantBroken
 
 
 class Spawner:
@@ -22,5 +22,5 @@ class Spawner:
         """Start a task."""
         if self._group is None:
             work.close()
-        require(self._group is not None, "a task was started before the node runs")
-        return self._group.create_task(work)  # type: ignore[union-attr]  # the line above is the check
+            raise InvariantBroken("a task was started before the node runs")
+        return self._group.create_task(work)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,8 @@ async def fetching(peers: Peers, pool: Mempool) -> AsyncIterator[Bodies]:
     worker = Worker("verifier")
     try:
         async with asyncio.TaskGroup() as group, asyncio.timeout(20):
-            bodies = Bodies(pool, peers, worker, lambda _: None)  # type: ignore[arg-type]  # Peers stands in for Network
+            network: Any = peers
+            bodies = Bodies(pool, network, worker, lambda _: None)
             peers.bodies, peers.group = bodies, group
             yield bodies
     finally:

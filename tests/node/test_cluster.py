@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from medquorum.codec import encode
 from medquorum.transaction import Transaction, assemble
 from node.errors import RefusedError
@@ -136,11 +138,13 @@ def batch(*transactions: Transaction) -> bytes:
     return encode(TxBatch(tuple(tx.raw for tx in transactions)))
 
 
-async def test_a_peer_that_passes_on_a_bad_signature_is_dropped_by_name(tmp_path: Path) -> None:
+async def test_a_peer_that_passes_on_a_bad_signature_is_dropped_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with running_cluster(tmp_path, 1) as cluster:
         node = cluster.node(0)
         punished: list[tuple[bytes, str]] = []
-        node.network.punish = lambda peer, reason: punished.append((peer, reason))  # type: ignore[method-assign]  # to see it
+        monkeypatch.setattr(node.network, "punish", lambda *what: punished.append(what))
         forged = assemble(cluster.transaction().body_bytes, [b"\x01" + bytes(64)])
         await node.on_tx_batch(b"peer", batch(forged))
         assert punished == [(b"peer", "gossip_bad_signature")]
