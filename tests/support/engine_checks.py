@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from consensus.engine import Decided, Send
+from consensus.engine import Decided, Send, Verify
 from consensus.messages import (
     AcceptedRecord,
     Commit,
@@ -24,7 +24,7 @@ from consensus.messages import (
 from consensus.pbft.members import Members
 from consensus.pbft.proofs import CertificateBook
 from medquorum.certificate import unpack_signers
-from tests.support.engine_world import CHAIN_ID, verify
+from tests.support.engine_world import CHAIN_ID
 
 
 class Violation(Exception):  # noqa: N818 - what a check found, not an error of the check
@@ -37,6 +37,7 @@ class Checker:
 
     members: Members
     byzantine: frozenset[bytes]
+    verify: Verify
     decided: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     said: dict[tuple[bytes, int, int, int], tuple[bytes | int, ...]] = field(default_factory=dict)
     results: dict[tuple[bytes, int, bytes], bytes] = field(default_factory=dict)
@@ -58,7 +59,7 @@ class Checker:
     def on_decided(self, decided: Decided) -> None:
         """A decision is certified (I2), and the same everywhere (I1)."""
         header, certificate = decided.header, decided.certificate
-        book = CertificateBook(CHAIN_ID, header.height, self.members, verify)
+        book = CertificateBook(CHAIN_ID, header.height, self.members, self.verify)
         signers = set(unpack_signers(certificate.signers, self.members.n))
         if len(signers) < self.quorum or not book.commit_holds(certificate):
             raise Violation("a decision without a certificate")

@@ -25,18 +25,18 @@ from consensus.engine import (
     Timing,
     Validate,
     Validated,
+    Verify,
+    VoteSigner,
     WorkAvailable,
 )
 from consensus.messages import HaltedRecord, LogRecord, ReleasedRecord
 from consensus.pbft.engine import PbftEngine
 from tests.support.engine_world import (
     CHAIN_ID,
-    TestSigner,
     after,
     make_header,
     make_result,
     validate,
-    verify,
 )
 
 Later: TypeAlias = Callable[[float, Callable[[], None]], None]
@@ -49,6 +49,9 @@ class Faults:
 
     crash: float = 0.0
     """Probability at each boundary between two effects."""
+
+    crash_at: int = 0
+    """The one boundary, counted from 1, at which it crashes for certain; 0 for none."""
 
     execution_ms: tuple[float, float] = (0.0, 5.0)
     random_results: float = 0.0
@@ -78,6 +81,8 @@ class Host:
     genesis: HeightStarted
     rng: Random
     hooks: Hooks
+    signer: VoteSigner
+    verify: Verify
     faults: Faults = field(default_factory=Faults)
     log: list[LogRecord] = field(default_factory=list)
     chain: list[tuple[HeightStarted, Decided]] = field(default_factory=list)
@@ -89,6 +94,7 @@ class Host:
     has_work: bool = True
     timer_count: int = 0
     execution: int = 0
+    boundaries: int = 0
     syncing: bool = False
     computed: set[tuple[bytes, bytes]] = field(default_factory=set)
     """(block, result) that this daemon's executor gave, crashes included."""
@@ -107,8 +113,8 @@ class Host:
         self.syncing = False
         self.engine = PbftEngine.recover(
             chain_id=CHAIN_ID,
-            signer=TestSigner(self.key),
-            verify=verify,
+            signer=self.signer,
+            verify=self.verify,
             timing=self.timing,
             started=self.started(),
             records=tuple(self.log),
@@ -145,6 +151,10 @@ class Host:
             self.feed_later(1.0, WorkAvailable())
 
     def _crashes(self) -> bool:
+        self.boundaries += 1
+        if self.boundaries == self.faults.crash_at:
+            self.crash()
+            return True
         if self.faults.crash > 0 and self.rng.random() < self.faults.crash:
             self.crash()
             return True

@@ -6,13 +6,16 @@ They are a hundred times faster than real ones, and just as deterministic.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256, sha512
 from typing import Final
 
-from consensus.engine import BODY_MISMATCH, Build, HeightStarted
+from consensus.engine import BODY_MISMATCH, Build, HeightStarted, Verify, VoteSigner
 from medquorum.block import Header, Result, Validator, ValidatorSet
 from medquorum.hashing import EMPTY_HASH
+from medquorum.keys import SigningKey
+from medquorum.keys import verify as real_verify
 
 CHAIN_ID: Final = sha256(b"a chain for tests").digest()
 GENESIS_TIME_MS: Final = 1_000_000
@@ -47,13 +50,29 @@ class TestSigner:
         return sign(self.public, message)
 
 
-def validator_set(n: int) -> ValidatorSet:
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """Keys of validators by number: pretended or real ones."""
+
+    signer: Callable[[int], VoteSigner]
+    verify: Verify
+
+    def public(self, number: int) -> bytes:
+        """The key of a validator."""
+        return self.signer(number).public
+
+
+PRETENDED: Final = KeyRing(lambda number: TestSigner(public_key(f"v{number}")), verify)
+REAL: Final = KeyRing(
+    lambda number: SigningKey(sha256(f"validator {number}".encode()).digest()), real_verify
+)
+
+
+def validator_set(n: int, public: Callable[[int], bytes] = PRETENDED.public) -> ValidatorSet:
     """Validators v0 to v(n-1)."""
     return ValidatorSet(
         tuple(
-            Validator(
-                public_key(f"v{i}"), public_key(f"node{i}"), sha256(f"org{i}".encode()).digest()
-            )
+            Validator(public(i), public_key(f"node{i}"), sha256(f"org{i}".encode()).digest())
             for i in range(n)
         )
     )

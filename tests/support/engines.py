@@ -13,7 +13,7 @@ from consensus.messages import LogRecord, Message, decode_message, encode_messag
 from consensus.pbft.members import Members
 from tests.support.engine_checks import Checker, Violation
 from tests.support.engine_host import Faults, Hooks, Host
-from tests.support.engine_world import genesis_started, public_key, validator_set
+from tests.support.engine_world import PRETENDED, KeyRing, genesis_started, validator_set
 
 Lose = Callable[[bytes, bytes, Message], bool]
 """Whether the network loses a message from one key to another."""
@@ -48,15 +48,17 @@ class Cluster:
         network: Network | None = None,
         puppets: Sequence[int] = (),
         twins: Sequence[int] = (),
+        keys: KeyRing = PRETENDED,
     ) -> None:
         self.rng = Random(seed)
         self.timing = timing
         self.network = Network() if network is None else network
-        self.validators = validator_set(n)
+        self.ring = keys
+        self.validators = validator_set(n, keys.public)
         self.members = Members.of(self.validators)
-        self.keys = tuple(public_key(f"v{i}") for i in range(n))
+        self.keys = self.members.keys
         self.byzantine = frozenset(self.keys[i] for i in (*puppets, *twins))
-        self.checker = Checker(self.members, self.byzantine)
+        self.checker = Checker(self.members, self.byzantine, keys.verify)
         self.now = 0.0
         self.dropped: Counter[str] = Counter()
         self.evidence: set[tuple[bytes, str]] = set()
@@ -93,6 +95,8 @@ class Cluster:
             genesis=genesis_started(self.validators),
             rng=Random(self.rng.random()),
             hooks=hooks,
+            signer=self.ring.signer(index),
+            verify=self.ring.verify,
             faults=Faults(),
         )
 
