@@ -34,8 +34,8 @@ from devnet.ports import HOST, Ports, free_block, require_free
 from devnet.processes import ProcessId, RunState, recall, remember, spawn
 from medquorum.genesis import Genesis
 from medquorum.genesis import load as load_genesis
-from node.cli.setup import install_genesis
 from node.errors import ConfigError
+from storage.signstate import SignState
 
 FORMAT: Final = 1
 
@@ -270,12 +270,13 @@ class Network:
         chain with them, is that no way to vote twice.
         """
         self._require_all_stopped()
-        genesis = self.genesis
         for node in self.nodes:
             home = self.directory.node(node.index)
             shutil.rmtree(home.data, ignore_errors=True)
             home.data.mkdir(mode=0o700)
-            install_genesis(home, genesis)
+            SignState.create(
+                home.sign_state, bytes.fromhex(self.chain_id), bytes.fromhex(node.validator_key)
+            )
         shutil.rmtree(self.directory.demo, ignore_errors=True)
 
     def destroy(self) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from devnet.layout import ROOT_DEFAULT, NetworkDir
+from devnet.layout import NetworkDir
 from devnet.network import Network
 
 NETWORK_DEFAULT: Final = "default"
@@ -31,8 +31,3 @@ class Target:
 
 
 pass_target = click.make_pass_decorator(Target)
-
-
-def default_target() -> Target:
-    """The network `default` of this checkout."""
-    return Target(ROOT_DEFAULT, None)

@@ -3,17 +3,62 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Final
 
 import click
+from typing_extensions import override
 
 from devnet.commands.context import Target
-from devnet.commands.running import down, endpoints, status, up
 from devnet.errors import DevnetError
 from devnet.layout import ROOT_DEFAULT
 
+COMMANDS: Final = {
+    "up": ("devnet.commands.running", "Make the network, start it, wait until it is ready."),
+    "demo": ("devnet.demo", "The story: records, consent, access, refusal, receipts."),
+    "status": ("devnet.commands.running", "Show how the nodes are doing."),
+    "endpoints": ("devnet.commands.running", "Show where everything is."),
+    "logs": ("devnet.commands.logs", "Show what the nodes wrote, merged."),
+    "kill": ("devnet.commands.faults", "End a node at once, as a crash would."),
+    "pause": ("devnet.commands.faults", "Freeze a node: connected, and silent."),
+    "resume": ("devnet.commands.faults", "Let a paused node go on."),
+    "stop": ("devnet.commands.faults", "Stop a node as an operator would."),
+    "start": ("devnet.commands.faults", "Start a node."),
+    "restart": ("devnet.commands.faults", "Stop and start a node."),
+    "load": ("devnet.commands.loading", "Send transactions at a rate; none may be lost."),
+    "down": ("devnet.commands.running", "Stop all nodes; what they recorded stays."),
+    "reset": ("devnet.commands.removing", "Forget the chain; keys and genesis stay."),
+    "destroy": ("devnet.commands.removing", "Remove everything."),
+    "doctor": ("devnet.commands.examining", "Check this machine."),
+}
+"""Name, the module whose attribute of that name is the command, and a line of help."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class Root(click.Group):
+    """Imports a command when it is called, for most of them need little of what there is."""
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: object = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{COMMANDS[cmd_name][0]}.{cmd_name} is not a command")
+        return command
+
+    @override
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # The inherited one imports every command to learn its line of help.
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--network",
     metavar="NAME",
@@ -28,13 +73,9 @@ from devnet.layout import ROOT_DEFAULT
     help="Where networks live. [devnet/.run]",
 )
 @click.pass_context
-def cli(context: click.Context, network: str | None, root: Path) -> None:
+def cli(context: click.Context, *, network: str | None, root: Path) -> None:
     """A development network of MedQuorum on this machine: native processes, public keys."""
     context.obj = Target(root.absolute(), network)
-
-
-for command in (up, status, endpoints, down):
-    cli.add_command(command)
 
 
 def main() -> None:
