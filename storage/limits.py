@@ -17,11 +17,6 @@ LEVELDB_OPEN_FILES_MAX: Final = 512
 LEVELDB_BLOOM_BITS: Final = 10
 """Bits a key: about one lookup in a hundred reads a file in vain."""
 
-KEY_BYTES_MAX: Final = 1024
-"""Of a key in any store, its prefix included."""
-VALUE_BYTES_MAX: Final = 64 * MIB
-"""Of a value in any store."""
-
 RECORD_BYTES_MAX: Final = 16 * MIB
 """Of one record in a log: a block's bodies and some protocol around them."""
 WAL_BYTES_MAX: Final = 256 * MIB
