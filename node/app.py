@@ -33,6 +33,7 @@ from node.bodies import Bodies
 from node.config.schema import Config
 from node.driver import Driver
 from node.errors import ConfigError, RefusedError
+from node.home import Home
 from node.inbox import Inbox
 from node.intake import Intake
 from node.limits import GOSSIP_RESEND_TXS, LOG_RECORDS_KEPT_BYTES
@@ -51,11 +52,14 @@ from node.tasks import Spawner
 from node.threads import Threads
 from node.timers import Timers
 from node.tracker import Tracker
+from node.vault.gateway import Gateway
+from node.vault.store import RecordStore
 from node.wire import KINDS, FrameKind, TxBatch
 from p2p.errors import AddressError
 from p2p.transport import PeerAddress, Transport
 from storage.chain import CommittedBlock
 
+ACTOR_BYTES: Final = 32
 HOSTILE_CODES: Final = frozenset(
     {"bad_signature", "malformed", "non_canonical", "too_large", "wrong_chain"}
 )
@@ -81,6 +85,7 @@ class Node:
     def __init__(
         self,
         *,
+        home: Home,
         config: Config,
         keys: NodeKeys,
         stores: Stores,
@@ -111,6 +116,7 @@ class Node:
             self.chain, self.pool, self.threads.readers, committed=metrics.commit_latency
         )
         self.intake = self._make_intake()
+        self.vault = self._make_vault(home)
         self.work = self._make_work()
         self.sync = Sync(
             self.chain, self.work, self.network, self.threads, halted=lambda: bool(self.halted)
@@ -139,6 +145,22 @@ class Node:
             self.threads,
             admitted=self._admitted,
             quota=self.quotas.take,
+        )
+
+    def _make_vault(self, home: Home) -> Gateway | None:
+        """The custodian's gateway, if this node keeps records. Raises ConfigError."""
+        settings, key, kem = self.config.vault, self.keys.gateway, self.keys.gateway_kem
+        if not settings.enabled or key is None or kem is None:
+            return None
+        return Gateway(
+            chain=self.chain,
+            intake=self.intake,
+            tracker=self.tracker,
+            store=RecordStore(home.vault),
+            worker=self.threads.vault,
+            actor=parse_actor(settings.gateway_actor),
+            key=key,
+            kem=kem,
         )
 
     def _make_work(self) -> BlockWork:
@@ -280,6 +302,17 @@ class Node:
 def _names(validators: ValidatorSet) -> dict[int, str]:
     """Validators by their place, as metrics call them."""
     return {place: v.key.hex()[:16] for place, v in enumerate(validators.validators)}
+
+
+def parse_actor(text: str) -> bytes:
+    """An actor id in hexadecimal, as in the configuration. Raises ConfigError."""
+    try:
+        actor = bytes.fromhex(text)
+    except ValueError:
+        actor = b""
+    if len(actor) != ACTOR_BYTES:
+        raise ConfigError("vault.gateway_actor is not an actor id: 64 hexadecimal digits")
+    return actor
 
 
 def parse_peer(text: str) -> PeerAddress:

@@ -138,16 +138,19 @@ async def _daemon(
 ) -> None:
     stores, node_keys, disk = _prepare(home, config, passphrase, log)
     try:
-        metrics = Metrics(version=VERSION)
-        node = Node(
-            config=config,
-            keys=node_keys,
-            stores=stores,
-            metrics=metrics,
-            log=log,
-            software=f"medquorum/{VERSION}",
-            now_ms=_now_ms,
-        )
+        try:
+            node = Node(
+                home=home,
+                config=config,
+                keys=node_keys,
+                stores=stores,
+                metrics=Metrics(version=VERSION),
+                log=log,
+                software=f"medquorum/{VERSION}",
+                now_ms=_now_ms,
+            )
+        except ConfigError as error:
+            raise StartError(Exit.CONFIG, str(error)) from None
         try:
             await run_node(node, _services(node, disk), stop=_stop_signal(), ready=ready)
         finally:
@@ -199,7 +202,7 @@ def _services(node: Node, disk: DiskGuard) -> Services:
         readers=node.threads.readers,
         metrics=node.metrics,
         disk=disk,
-        vault=None,
+        vault=node.vault,
         allowed_hosts=node.config.rpc.allowed_hosts,
         node_key=node.keys.node.public,
         validator_key=None if validator is None else validator.public,

@@ -5,6 +5,7 @@
     ledger     one thread: executing blocks and preparing their state roots.
     verifiers  signature checks; libsodium releases the interpreter lock, so they use other cores.
     readers    large reads for clients, so that they never hold up a commit.
+    vault      one thread: the records of this hospital, and the keys that open them.
 
 Each is a plain executor whose queue is bounded by its callers: the consensus loop waits for every
 write, one block is executed at a time, and the intake limits what waits for verification.
@@ -50,9 +51,11 @@ class Threads:
         self.ledger = Worker("ledger")
         self.verifiers = Worker("verifier", verifiers)
         self.readers = Worker("reader", READER_THREADS)
+        self.vault = Worker("vault")
 
     def close(self) -> None:
         """Wait for all of them, the writer last: what the others produced may still be written."""
+        self.vault.close()
         self.readers.close()
         self.verifiers.close()
         self.ledger.close()

@@ -191,6 +191,7 @@ class Cluster:
         )
         stores = open_stores(home, config, self.genesis, Registry(BUILT_IN), keys.validator.public)
         return Node(
+            home=home,
             config=config,
             keys=keys,
             stores=stores,
