@@ -5,8 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 from structlog.typing import FilteringBoundLogger
 
-from node.rpc import blocks, events, openapi, query, schemas, state, status, txs
-from node.rpc.endpoint import endpoint
+from node.rpc import blocks, events, openapi, query, schemas, state, status, txs, vault
+from node.rpc.endpoint import LargeBodies, endpoint
 from node.rpc.limits import BODY_BYTES_MAX, HEADER_BYTES_MAX
 from node.rpc.middleware import add_headers, make_middleware
 from node.rpc.routes import AnyRoute
@@ -23,6 +23,7 @@ def declared(streams: events.EventStreams) -> tuple[AnyRoute, ...]:
         *schemas.ROUTES,
         *events.routes(streams),
         *status.ROUTES,
+        *vault.ROUTES,
     )
 
 
@@ -30,7 +31,7 @@ def make_rpc(
     services: Services, log: FilteringBoundLogger, *, streams: events.EventStreams | None = None
 ) -> web.Application:
     """The API over `services`. Run it with a web.AppRunner (access_log=None: paths hold ids)."""
-    streams = streams or events.EventStreams()
+    streams, large = streams or events.EventStreams(), LargeBodies()
     app = web.Application(
         middlewares=[make_middleware(services, log)],
         client_max_size=BODY_BYTES_MAX,
@@ -38,7 +39,7 @@ def make_rpc(
     )
     routes = declared(streams)
     for route in (*routes, openapi.route(routes, services.version)):
-        app.router.add_route(route.method, route.path, endpoint(route, services))
+        app.router.add_route(route.method, route.path, endpoint(route, services, large))
     app.on_response_prepare.append(add_headers(services))
     app.on_shutdown.append(streams.close)
     return app

@@ -5,14 +5,15 @@ height, the body, the handler. All of it within the request's time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
 from aiohttp import web
 
 from node.errors import RefusedError
-from node.rpc.limits import REQUEST_SECONDS_MAX
+from node.rpc.limits import LARGE_BODIES_MAX, LARGE_BODY_BYTES, REQUEST_SECONDS_MAX
 from node.rpc.media import check_accept, read_body
 from node.rpc.params import collect, decode_params
 from node.rpc.routes import AnyRoute, Call, Params
@@ -30,7 +31,7 @@ COMMON_PROBLEMS: Final = (
 """What any route may answer with."""
 BODY_PROBLEMS: Final = ("too_large",)
 """What any route with a body may answer with as well."""
-SIGNED_PROBLEMS: Final = ("bad_signature", "unknown_key", "key_revoked")
+SIGNED_PROBLEMS: Final = ("bad_signature", "unknown_key", "key_revoked", "not_found")
 """What any route for signed requests may answer with as well."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -43,7 +44,29 @@ def codes(route: AnyRoute) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*COMMON_PROBLEMS, *more, *signed, *route.problems)))
 
 
-def endpoint(route: AnyRoute, services: Services) -> Handler:
+class LargeBodies:
+    """Counts the large bodies that are in memory at once, over all routes of an application."""
+
+    def __init__(self, bodies_max: int = LARGE_BODIES_MAX) -> None:
+        self._bodies_max = bodies_max
+        self._count = 0
+
+    @contextmanager
+    def one(self, route: AnyRoute) -> Iterator[None]:
+        """Hold a place while a request of this route is answered. Raises RefusedError."""
+        if route.body is None or route.body.bytes_max <= LARGE_BODY_BYTES:
+            yield
+            return
+        if self._count >= self._bodies_max:
+            raise RefusedError("rate_limited", "too many large bodies", retry_after_ms=1_000)
+        self._count += 1
+        try:
+            yield
+        finally:
+            self._count -= 1
+
+
+def endpoint(route: AnyRoute, services: Services, large: LargeBodies) -> Handler:
     """The handler of a route as aiohttp wants it."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -55,8 +78,9 @@ def endpoint(route: AnyRoute, services: Services) -> Handler:
         try:
             async with asyncio.timeout(limit_s):
                 await _reach(params, services)
-                body, media = await read_body(request, route)
-                return await route.handle(Call(request, services, params, body, media))
+                with large.one(route):
+                    body, media = await read_body(request, route)
+                    return await route.handle(Call(request, services, params, body, media))
         except TimeoutError:
             raise RefusedError(
                 "not_ready", "the request took too long", retry_after_ms=1_000

@@ -23,5 +23,6 @@ STREAM_WRITE_SECONDS: Final = 10.0
 """A client that takes no bytes for this long is closed: it resumes from its last cursor."""
 STREAM_CLOSE_SECONDS: Final = 5.0
 
-READ_ATTEMPTS: Final = 5
-"""How often a query is run again because a block was committed in the midst of it."""
+LARGE_BODY_BYTES: Final = 1024 * 1024
+LARGE_BODIES_MAX: Final = 16
+"""Bodies beyond LARGE_BODY_BYTES that are held in memory at once."""

@@ -15,6 +15,7 @@ from medquorum.catalogue import entry
 from medquorum.invariants import InvariantBroken
 from node.errors import RefusedError
 from node.rpc.errors import FieldsError, HeightError, NotAcceptableError
+from node.vault.errors import DeniedError
 
 PROBLEM_TYPE: Final = "application/problem+json"
 
@@ -40,6 +41,7 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str
     retry_after_ms: int | UnsetType = UNSET
     txid: str | UnsetType = UNSET
+    rule: str | UnsetType = UNSET
     height: int | UnsetType = UNSET
     errors: Sequence[FaultDocument] | UnsetType = UNSET
 
@@ -59,6 +61,7 @@ def document(refused: RefusedError, trace_id: str) -> ProblemDocument:
         trace_id=trace_id,
         retry_after_ms=refused.retry_after_ms or UNSET,
         txid=refused.tx_id.hex() if refused.tx_id else UNSET,
+        rule=refused.rule if isinstance(refused, DeniedError) else UNSET,
         height=refused.height if isinstance(refused, HeightError) else UNSET,
         errors=[FaultDocument(fault.pointer, fault.code) for fault in refused.faults]
         if isinstance(refused, FieldsError)

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
-from node.chain import Chain
 from node.errors import RefusedError
 from node.ledger.codes import Code
-from node.ledger.context import View
 from node.ledger.errors import TxError
-from node.ledger.overlay import StateView
 from node.ledger.txtype import Query
-from node.rpc.limits import READ_ATTEMPTS
+from node.reading import read_consistently
 from node.rpc.params import collect, decode_params
 from node.rpc.routes import Answer, AnyRoute, Call, Params, Route, answer
 from node.rpc.view import Json, view
-
-R = TypeVar("R")
 
 
 class QueryDocument(msgspec.Struct, frozen=True):
@@ -43,24 +37,6 @@ class QueriesDocument(msgspec.Struct, frozen=True):
     """All queries, by name."""
 
     queries: list[QueryDescription]
-
-
-def read_consistently(chain: Chain, read: Callable[[View], R]) -> tuple[int, R]:
-    """What `read` finds, and the height whose state it saw: one height, from first to last.
-
-    For a reader thread. The tip moves in the batch that changes the state, so if it is the same
-    after the read as before, nothing was written in between. Raises RefusedError `not_ready` if
-    blocks come too fast for that.
-    """
-    blocks = chain.blocks
-    for _ in range(READ_ATTEMPTS):
-        height = blocks.tip()
-        header = blocks.header(height)
-        time_ms = chain.genesis.time_ms if header is None else header.time_ms
-        found = read(StateView(chain.state, height=height, time_ms=time_ms))
-        if blocks.tip() == height:
-            return height, found
-    raise RefusedError("not_ready", "blocks are coming too fast; ask again", retry_after_ms=100)
 
 
 async def run_query(call: Call[Params]) -> web.StreamResponse:

@@ -13,7 +13,7 @@ from medquorum.schema import field_names, json_schema
 from node.errors import RefusedError
 from node.ledger.context import View
 from node.ledger.entry import Entry
-from node.rpc.query import read_consistently
+from node.reading import read_consistently
 from node.rpc.routes import Answer, AnyRoute, Call, Params, Route, answer
 
 

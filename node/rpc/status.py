@@ -13,7 +13,7 @@ from medquorum.genesis import dump as dump_genesis
 from node.ledger.context import View
 from node.ledger.membership import NAMESPACE as MEMBERSHIP
 from node.ledger.params import PARAMS
-from node.rpc.query import read_consistently
+from node.reading import read_consistently
 from node.rpc.routes import JSON, Answer, AnyRoute, Call, Hex, Params, Route, answer
 
 

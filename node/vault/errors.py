@@ -1,0 +1,20 @@
+"""Refusals of the gateway.
+
+NodeError
+└── RefusedError
+    └── DeniedError    the requester may not see the records; the ledger has the denial
+"""
+
+from __future__ import annotations
+
+from node.errors import RefusedError
+
+
+class DeniedError(RefusedError):
+    """The requester may not see the records. `rule` says which rule decided; `tx_id` is the logged
+    decision, empty if it could not be logged.
+    """
+
+    def __init__(self, code: str, detail: str, *, rule: str, tx_id: bytes) -> None:
+        super().__init__(code, detail, tx_id=tx_id)
+        self.rule = rule
