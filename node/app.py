@@ -15,7 +15,6 @@ from structlog.typing import FilteringBoundLogger
 from consensus.engine import (
     Engine,
     EngineStatus,
-    Halt,
     HeightStarted,
     Timer,
     TimerFired,
@@ -102,7 +101,6 @@ class Node:
         self.software = software
         self.now_ms = now_ms
         self.chain = stores.chain
-        self.halted: list[Halt] = []
         self.spawn = Spawner()
         self.threads = Threads(verifiers=config.threads.verifiers)
         self.inbox = Inbox()
@@ -119,7 +117,11 @@ class Node:
         self.vault = self._make_vault(home)
         self.work = self._make_work()
         self.sync = Sync(
-            self.chain, self.work, self.network, self.threads, halted=lambda: bool(self.halted)
+            self.chain,
+            self.work,
+            self.network,
+            self.threads,
+            halted=lambda: self.halt_reason() is not None,
         )
         self.recorder = Recorder(stores.evidence, self.threads.writer, metrics, self.spawn)
         self.driver = Driver(
@@ -131,7 +133,7 @@ class Node:
 
     def halt_reason(self) -> str | None:
         """Why this node votes no more, or None."""
-        return self.halted[0].reason if self.halted else None
+        return self.driver.engine.status().halted or None
 
     def engine_status(self) -> EngineStatus:
         """Where the engine stands."""
@@ -215,7 +217,6 @@ class Node:
             sync=self.sync,
             roster=self.roster,
             recorder=self.recorder,
-            halted=self.halted.append,
             log=self.log.bind(part="consensus"),
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
@@ -50,7 +49,6 @@ class EnginePorts:
         sync: Sync,
         roster: Roster,
         recorder: Recorder,
-        halted: Callable[[Halt], None],
         log: FilteringBoundLogger,
     ) -> None:
         self._network = network
@@ -59,7 +57,6 @@ class EnginePorts:
         self._sync = sync
         self._roster = roster
         self._recorder = recorder
-        self._halted = halted
         self._log = log
 
     def send(self, to: bytes | None, message: Message) -> None:
@@ -109,6 +106,5 @@ class EnginePorts:
         self._recorder.dropped(reason)
 
     def halt(self, halt: Halt) -> None:
-        """Voting is over for this node."""
+        """Voting is over for this node: say so. The engine remembers it, restarts included."""
         self._log.error("halted", reason=halt.reason, detail=halt.detail)
-        self._halted(halt)
