@@ -89,8 +89,8 @@ def read_page(
     """
     found: list[PlacedEvent] = []
     place = after
-    first = after.height + (after.tx == END_OF_HEIGHT)
-    for height in range(max(first, 1), min(tip, first + heights_max - 1) + 1):
+    first = max(after.height + (after.tx == END_OF_HEIGHT), 1)
+    for height in range(first, min(tip, first + heights_max - 1) + 1):
         for placed in _events_of(blocks, height):
             if placed.cursor <= after or (types and placed.event.type not in types):
                 continue

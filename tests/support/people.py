@@ -13,9 +13,7 @@ HOSPITAL = some_id("founder 0")
 YEAR_MS = 365 * 24 * 60 * 60 * 1000
 
 
-def enrolment(
-    node: LocalNode, name: str, *, kind: str = "staff", kem: bytes = b""
-) -> Operation:
+def enrolment(node: LocalNode, name: str, *, kind: str = "staff", kem: bytes = b"") -> Operation:
     """Somebody whom the hospital enrols."""
     actor, key = some_id(name), some_key(name)
     proof = key.sign(possession_bytes(node.chain.chain_id, actor, key.public))

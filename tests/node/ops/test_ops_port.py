@@ -1,0 +1,130 @@
+"""Health and metrics: readiness names what is wrong, and no label grows with the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from node.ops.metrics import REASONS_MAX, Metrics, TransportMetrics
+from node.sync import SyncStatus
+from p2p.model import Observer, PeerInfo
+from tests.support.daemon import World, local_node
+from tests.support.people import enrolment
+
+
+def peer(*, connected: bool) -> PeerInfo:
+    """A peer."""
+    return PeerInfo(
+        node_key=b"\x01" * 33,
+        address=("127.0.0.1", 1),
+        connected=connected,
+        software="test",
+        lanes=(),
+        last_reason="",
+        ban_reason="",
+        banned_s=0,
+        bans=0,
+    )
+
+
+def halt(world: World) -> None:
+    world.halted = "divergence"
+
+
+def lag(world: World) -> None:
+    world.sync = SyncStatus(1, 4)
+
+
+def fill(world: World) -> None:
+    world.disk.f_bavail = 900 * 1024
+
+
+@pytest.mark.parametrize(
+    ("change", "query", "component"),
+    [
+        (halt, "", "consensus"),
+        (lag, "", "sync"),
+        (fill, "", "disk"),
+        (lambda _world: None, "?min_peers=1", "peers"),
+    ],
+)
+async def test_readiness_names_the_cause(
+    tmp_path: Path, change: Callable[[World], None], query: str, component: str
+) -> None:
+    world = World()
+    change(world)
+    async with local_node(tmp_path, world=world) as node, node.ops() as ops:
+        async with ops.get(f"/readyz{query}") as answer:
+            found = await answer.json()
+        assert (answer.status, found["ready"]) == (503, False)
+        assert [check["component"] for check in found["failed_checks"]] == [component]
+        async with ops.get("/livez") as answer:
+            assert answer.status == 200
+
+
+async def test_a_node_that_is_well_is_ready(tmp_path: Path) -> None:
+    world = World(sync=SyncStatus(1, 3), peers=(peer(connected=True), peer(connected=False)))
+    async with local_node(tmp_path, world=world) as node, node.ops() as ops:
+        async with ops.get("/readyz?min_peers=1&max_behind=2&verbose=1") as answer:
+            found = await answer.json()
+        assert (answer.status, found["ready"], found["failed_checks"]) == (200, True, [])
+        assert set(found["checks"]) == {"consensus", "sync", "peers", "disk", "modules"}
+        async with ops.get("/readyz?max_behind=1") as answer:
+            assert answer.status == 503
+        async with ops.get("/readyz?max_behind=x") as answer:
+            assert answer.status == 422
+        async with ops.get("/version") as answer:
+            assert (await answer.json())["chain_id"] == node.chain.chain_id.hex()
+
+
+async def test_the_page_of_metrics_shows_what_happened(tmp_path: Path) -> None:
+    async with local_node(tmp_path) as node, node.api() as api, node.ops() as ops:
+        tx = node.transaction(enrolment(node, "a"))
+        node.tracker.submitted([tx.id])
+        await node.admit(tx)
+        node.metrics.committed(await node.commit(), {0: "founder"})
+        for path in (f"/v1/txs/{tx.id.hex()}", f"/v1/txs/{'00' * 32}", "/nowhere/at/all"):
+            async with api.get(path) as answer:
+                await answer.read()
+        async with ops.get("/metrics") as answer:
+            page = await answer.text()
+        for line in (
+            "medquorum_consensus_height 1.0",
+            'medquorum_transactions_total{outcome="ok"} 1.0',
+            "medquorum_tx_commit_latency_seconds_count 1.0",
+            'medquorum_validator_last_signed_height{validator="founder"} 1.0',
+            'medquorum_rpc_request_duration_seconds_count{code="200",route="/v1/txs/{txid}"} 2.0',
+            'medquorum_rpc_request_duration_seconds_count{code="404",route="unknown"} 1.0',
+            'medquorum_mempool_size{class="clinical"} 0.0',
+            "medquorum_disk_guard_state 0.0",
+            "medquorum_sync_behind_blocks 0.0",
+            'medquorum_build_info{protocol="1",version="test"} 1.0',
+        ):
+            assert line in page, page
+        assert tx.id.hex() not in page
+
+
+def test_reasons_beyond_their_number_are_counted_together() -> None:
+    metrics = Metrics(version="test")
+    for number in range(REASONS_MAX + 5):
+        metrics.dropped(f"reason {number}")
+    assert metrics.registry.get_sample_value("medquorum_dropped_total", {"reason": "other"}) == 5
+
+
+def test_the_transport_is_observed_by_kind_and_not_by_peer() -> None:
+    metrics = Metrics(version="test")
+    observer: Observer = TransportMetrics(metrics, {1: "consensus"})
+    observer.sent(1, 10)
+    observer.received(1, 20)
+    observer.received(99, 1)
+    observer.dropped("bulk_queue_full")
+    for key, connected in ((b"a", True), (b"b", True), (b"a", True), (b"b", False)):
+        observer.peer_changed(key, connected)
+    value = metrics.registry.get_sample_value
+    assert value("medquorum_p2p_message_send_bytes_total", {"type": "consensus"}) == 10
+    assert value("medquorum_p2p_message_receive_bytes_total", {"type": "consensus"}) == 20
+    assert value("medquorum_p2p_message_receive_bytes_total", {"type": "other"}) == 1
+    assert value("medquorum_p2p_dropped_total", {"reason": "bulk_queue_full"}) == 1
+    assert value("medquorum_p2p_peers") == 1
