@@ -16,7 +16,7 @@ from medquorum.quorum import quorum
 from node.cli.description import Description, read_description
 from node.cli.exits import Ended, Exit
 from node.cli.files import load_genesis_file
-from node.cli.options import EXISTING_FILE, NEW_FILE, home_option, json_option
+from node.cli.options import EXISTING_FILE, NEW_FILE, home_option, json_option, short_name
 from node.cli.setup import install_genesis
 from node.cli.show import echo_json, fields, write_output
 from node.home import Home
@@ -33,7 +33,12 @@ def genesis() -> None:
 
 @genesis.command("new")
 @click.argument("members", nargs=-1, required=True, type=EXISTING_FILE)
-@click.option("--chain-name", required=True, help="Short, lower case; devnet-... is for play.")
+@click.option(
+    "--chain-name",
+    required=True,
+    callback=short_name,
+    help="Short, lower case; devnet-... is for play.",
+)
 @click.option(
     "--param",
     "params",

@@ -17,7 +17,7 @@ from node.cli.description import (
     hide_legal_name,
     read_description,
 )
-from node.cli.options import EXISTING_FILE, NEW_FILE, home_option
+from node.cli.options import EXISTING_FILE, NEW_FILE, home_option, short_name
 from node.cli.show import write_output
 from node.home import Home
 
@@ -32,8 +32,16 @@ def member() -> None:
 @member.command("describe")
 @home_option
 @click.option("--legal-name", required=True, help="The legal name. It stays here: see --opening.")
-@click.option("--kind", default="hospital", show_default=True, help="The kind of organisation.")
-@click.option("--jurisdiction", required=True, help="Whose law applies, e.g. cn.")
+@click.option(
+    "--kind",
+    default="hospital",
+    show_default=True,
+    callback=short_name,
+    help="The kind of organisation.",
+)
+@click.option(
+    "--jurisdiction", required=True, callback=short_name, help="Whose law applies, e.g. cn."
+)
 @click.option(
     "--root-key",
     required=True,

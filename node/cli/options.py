@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -11,10 +12,20 @@ HOME_DEFAULT: Final = "~/.medquorum"
 RPC_DEFAULT: Final = "http://127.0.0.1:29651"
 EXISTING_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+_NAME: Final = re.compile(r"[a-z][a-z0-9_.\-]{0,63}")
 
 
 def _expanded(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
     return value.expanduser().absolute()
+
+
+def short_name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """A callback for what travels as a Name of the codec, whose own message names no option."""
+    if _NAME.fullmatch(value) is None:
+        raise click.BadParameter(
+            f"{value!r} is no name: at most 64 of a-z, 0-9, '_', '.' and '-', a letter first"
+        )
+    return value
 
 
 home_option: Final = click.option(

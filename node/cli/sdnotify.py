@@ -7,12 +7,13 @@ could not notice. Without NOTIFY_SOCKET nothing is sent.
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException
 from typing import Final
+
+import msgspec
 
 PROBE_SECONDS: Final = 5.0
 """How long the daemon has to answer."""
@@ -20,6 +21,15 @@ REFRESH_SECONDS: Final = 10.0
 """How often STATUS is refreshed where no watchdog is asked for."""
 _ANSWER_BYTES_MAX: Final = 64 * 1024
 _MICROSECONDS: Final = 1_000_000
+
+
+class _Check(msgspec.Struct, frozen=True):
+    component: str
+    reason: str
+
+
+class _Readiness(msgspec.Struct, frozen=True):
+    failed_checks: list[_Check]
 
 
 def notify(environment: Mapping[str, str], **state: str) -> bool:
@@ -50,13 +60,13 @@ def ask_readiness(host: str, port: int) -> str | None:
     connection = HTTPConnection(host, port, timeout=PROBE_SECONDS)
     try:
         connection.request("GET", "/readyz")
-        answer = json.loads(connection.getresponse().read(_ANSWER_BYTES_MAX))
-    except (OSError, HTTPException, ValueError):
+        body = connection.getresponse().read(_ANSWER_BYTES_MAX)
+        failed = msgspec.json.decode(body, type=_Readiness).failed_checks
+    except (OSError, HTTPException, msgspec.DecodeError, UnicodeDecodeError):
         return None
     finally:
         connection.close()
-    failed = answer.get("failed_checks", []) if isinstance(answer, dict) else []
-    reasons = [f"{check.get('component')}: {check.get('reason')}" for check in failed]
+    reasons = [f"{check.component}: {check.reason}" for check in failed]
     return "not ready: " + "; ".join(reasons) if reasons else "ready"
 
 
