@@ -17,7 +17,7 @@ themselves, and more than one proof may fit one claim (docs/spec/pbft.md, sectio
 
 from __future__ import annotations
 
-from typing import Annotated, Final, NamedTuple, TypeAlias
+from typing import Annotated, Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -190,17 +190,7 @@ class BlockResponse(Wire, frozen=True, tag=9):
 
 
 Vote: TypeAlias = Proposal | Prepare | Commit | RoundChange
-Message: TypeAlias = (
-    Proposal
-    | Prepare
-    | Commit
-    | RoundChange
-    | RoundProof
-    | Status
-    | DecidedMessage
-    | BlockRequest
-    | BlockResponse
-)
+Message: TypeAlias = Vote | RoundProof | Status | DecidedMessage | BlockRequest | BlockResponse
 
 
 class BlockRecord(Wire, frozen=True, tag=1):
@@ -297,15 +287,18 @@ class VotePosition(NamedTuple):
     digest: bytes
 
 
-_PHASES: Final = {
-    VoteTag.ROUND_CHANGE: 0,
-    VoteTag.PROPOSAL: 1,
-    VoteTag.PREPARE: 2,
-    VoteTag.COMMIT: 3,
+_TAGS: Final = {
+    RoundChange: VoteTag.ROUND_CHANGE,
+    Proposal: VoteTag.PROPOSAL,
+    Prepare: VoteTag.PREPARE,
+    Commit: VoteTag.COMMIT,
 }
+_PHASES: Final = {tag: place for place, tag in enumerate(_TAGS.values())}
 
-_message_decoder: Final = msgspec.msgpack.Decoder[Message](Message)
-_record_decoder: Final = msgspec.msgpack.Decoder[LogRecord](LogRecord)
+T = TypeVar("T")
+
+_message_decoder: Final[msgspec.msgpack.Decoder[Message]] = msgspec.msgpack.Decoder(Message)
+_record_decoder: Final[msgspec.msgpack.Decoder[LogRecord]] = msgspec.msgpack.Decoder(LogRecord)
 
 
 def encode_message(message: Message) -> bytes:
@@ -315,15 +308,7 @@ def encode_message(message: Message) -> bytes:
 
 def decode_message(data: bytes) -> Message:
     """The message in `data`. Raises OversizedError, MalformedError or NonCanonicalError."""
-    if len(data) > MESSAGE_BYTES_MAX:
-        raise OversizedError(size=len(data), size_max=MESSAGE_BYTES_MAX)
-    try:
-        message: Message = _message_decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedError(str(error)) from None
-    if encode(message) != data:
-        raise NonCanonicalError("message")
-    return message
+    return _decode(_message_decoder, data, MESSAGE_BYTES_MAX, "message")
 
 
 def encode_record(record: LogRecord) -> bytes:
@@ -333,15 +318,19 @@ def encode_record(record: LogRecord) -> bytes:
 
 def decode_record(data: bytes) -> LogRecord:
     """The record in `data`. Raises OversizedError, MalformedError or NonCanonicalError."""
-    if len(data) > RECORD_BYTES_MAX:
-        raise OversizedError(size=len(data), size_max=RECORD_BYTES_MAX)
+    return _decode(_record_decoder, data, RECORD_BYTES_MAX, "log record")
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[T], data: bytes, size_max: int, what: str) -> T:
+    if len(data) > size_max:
+        raise OversizedError(size=len(data), size_max=size_max)
     try:
-        record: LogRecord = _record_decoder.decode(data)
+        value = decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedError(str(error)) from None
-    if encode(record) != data:
-        raise NonCanonicalError("log record")
-    return record
+    if encode(value) != data:
+        raise NonCanonicalError(what)
+    return value
 
 
 def proposal_bytes(chain_id: bytes, height: int, round_: int, block_hash: bytes) -> bytes:
@@ -370,15 +359,7 @@ def round_change_bytes(
 
 def vote_tag(vote: Vote) -> VoteTag:
     """What a vote's signature means."""
-    match vote:
-        case Proposal():
-            return VoteTag.PROPOSAL
-        case Prepare():
-            return VoteTag.PREPARE
-        case Commit():
-            return VoteTag.COMMIT
-        case RoundChange():
-            return VoteTag.ROUND_CHANGE
+    return _TAGS[type(vote)]
 
 
 def vote_phase(vote: Vote) -> int:

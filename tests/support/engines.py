@@ -6,6 +6,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 from consensus.engine import Decided, Effects, HeightStarted, Received, Send, Timing
@@ -151,7 +152,7 @@ class Cluster:
                 if network.tail > 0 and rng.random() < network.tail:
                     delay *= 100 * rng.random()
                 event = Received(sender, message)
-                self.later(delay, lambda host=host, event=event: host.feed(event))  # type: ignore[misc]  # bound now
+                self.later(delay, partial(host.feed, event))
 
     def broadcast(self, sender: bytes, message: Message) -> None:
         """The same to all others."""

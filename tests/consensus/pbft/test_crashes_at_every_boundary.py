@@ -17,6 +17,10 @@ def boundaries_of_a_healthy_run(n: int) -> int:
     return max(host.boundaries for host in cluster.hosts)
 
 
+def goes_on(cluster: Cluster) -> bool:
+    return cluster.run(lambda: min(cluster.heights()) > HEIGHTS, limit_ms=20_000)
+
+
 @pytest.mark.parametrize("n", [1, 2, 4])
 def test_a_crash_at_any_boundary_is_survived(n: int) -> None:
     count = boundaries_of_a_healthy_run(n)
@@ -26,8 +30,7 @@ def test_a_crash_at_any_boundary_is_survived(n: int) -> None:
             cluster = Cluster(seed=5, n=n)
             cluster.hosts[index].faults.crash_at = boundary
             cluster.boot()
-            done = cluster.run(lambda c=cluster: min(c.heights()) > HEIGHTS, limit_ms=20_000)  # type: ignore[misc]  # bound now
-            assert done, f"v{index} crashed at boundary {boundary}: {cluster.heights()}"
+            assert goes_on(cluster), f"v{index} crashed at boundary {boundary}: {cluster.heights()}"
 
 
 def test_everybody_crashing_at_once_is_survived() -> None:
@@ -36,7 +39,7 @@ def test_everybody_crashing_at_once_is_survived() -> None:
         for host in cluster.hosts:
             host.faults.crash_at = boundary
         cluster.boot()
-        assert cluster.run(lambda c=cluster: min(c.heights()) > HEIGHTS, limit_ms=20_000)  # type: ignore[misc]  # bound now
+        assert goes_on(cluster)
 
 
 def test_real_keys_sign_and_verify_what_pretended_ones_do() -> None:
