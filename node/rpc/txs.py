@@ -116,6 +116,7 @@ async def submit(call: Call[SubmitParams]) -> web.StreamResponse:
     raw = call.body if call.media == MSGPACK else _decode_one(call.body)
     admission = (await call.services.intake.submit([raw], local=True))[0]
     if admission.refusal is not None:
+        call.services.metrics.rejected(admission.refusal.code)
         raise admission.refusal
     tracker = call.services.tracker
     if not admission.duplicate:
@@ -147,8 +148,11 @@ async def _after(services: Services, tx_id: bytes, params: SubmitParams) -> TxSt
 async def submit_batch(call: Call[PostParams]) -> web.StreamResponse:
     """Admit many transactions. Each succeeds or fails on its own."""
     check_open(call.services)
-    raws = _decode_batch(call.body, call.media)
+    raws = await call.services.readers.run(_decode_batch, call.body, call.media)
     admissions = await call.services.intake.submit(raws, local=True) if raws else []
+    for admission in admissions:
+        if admission.refusal is not None:
+            call.services.metrics.rejected(admission.refusal.code)
     tracker = call.services.tracker
     tracker.submitted(a.tx_id for a in admissions if a.refusal is None and not a.duplicate)
     statuses = await tracker.statuses([a.tx_id for a in admissions if a.refusal is None])
@@ -202,7 +206,9 @@ async def get_raw(call: Call[Params]) -> web.StreamResponse:
 
 
 def check_open(services: Services) -> None:
-    """Raise RefusedError if this node takes no transactions: it has stopped, or its disk is low."""
+    """What every request that brings work must pass. Raise RefusedError if this node takes no
+    transactions: it has stopped, or its disk is low.
+    """
     halted = services.halted()
     if halted is not None:
         raise RefusedError("halted", "this node has stopped taking part; see its log")

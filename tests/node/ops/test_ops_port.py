@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
+from node.ops.looplag import watch_loop
 from node.ops.metrics import REASONS_MAX, Metrics, TransportMetrics
 from node.sync import SyncStatus
 from p2p.model import Observer, PeerInfo
@@ -128,3 +131,25 @@ def test_the_transport_is_observed_by_kind_and_not_by_peer() -> None:
     assert value("medquorum_p2p_message_receive_bytes_total", {"type": "other"}) == 1
     assert value("medquorum_p2p_dropped_total", {"reason": "bulk_queue_full"}) == 1
     assert value("medquorum_p2p_peers") == 1
+
+
+async def test_a_loop_that_is_held_up_is_measured() -> None:
+    found: asyncio.Queue[float] = asyncio.Queue()
+
+    class Watched(Metrics):
+        @override
+        def loop_lag(self, seconds: float) -> None:
+            super().loop_lag(seconds)
+            found.put_nowait(seconds)
+
+    metrics, loop = Watched(version="test"), asyncio.get_running_loop()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        watching = group.create_task(watch_loop(metrics, interval_s=0.001))
+        await found.get()
+        until = loop.time() + 0.05
+        while loop.time() < until:
+            sum(range(1_000))
+        lags = [await found.get() for _ in range(2)]
+        watching.cancel()
+    assert max(lags) > 0.04
+    assert metrics.registry.get_sample_value("medquorum_eventloop_lag_seconds") == lags[-1]
