@@ -20,3 +20,22 @@ REQUEST_S: Final = 2.0
 """Patience with one small request to a node on this machine."""
 TAIL_LINES: Final = 15
 """Lines of a log that are shown when a node does not start."""
+
+# Load.
+BATCH_TXS: Final = 500
+"""Most transactions that load sends in one request."""
+TICK_S: Final = 0.005
+"""Least time between two looks at what is due, so that a high rate is sent in batches."""
+REQUESTS_MAX: Final = 256
+"""Requests of load under way at once. What is due beyond them waits, and its waiting counts."""
+SIGN_AHEAD_S: Final = 1.0
+"""How much of the load is signed before it is due."""
+SIGN_CHUNKS: Final = 4
+SUBMIT_S: Final = 5.0
+"""Patience with a node that takes a batch; then the batch goes to the next node."""
+FOLLOW_S: Final = 2.0
+"""How long a node is asked to hold the request for the next block."""
+LOOK_S: Final = 1.0
+"""How often load looks whether what is left waits for a node that is down."""
+DRAIN_S: Final = 60.0
+"""Within this time after the last one was sent, everything must be final."""

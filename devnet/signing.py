@@ -1,0 +1,105 @@
+"""Transactions for load, made and signed in processes of their own: signing must not slow down
+whoever measures.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from secrets import token_bytes
+
+from devnet.economy import BALANCE, Till
+from devnet.keys import DevnetKeys
+from medquorum.codec import Wire, encode
+from medquorum.transaction import Operation, build, sign
+from node.ledger.types.payments.bodies import AccountKind, AccountOpen, Memo, Transfer
+
+
+class Kind(StrEnum):
+    """What load consists of."""
+
+    TRANSFER = "transfer"
+    """Moves credit between two accounts: two rows that exist change."""
+    ACCOUNT = "account"
+    """Opens an account: the state grows."""
+    REFUSED = "refused"
+    """Asks for more than there is: executed, rejected, and final all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that a signing process needs to know."""
+
+    network: str
+    chain_id: bytes
+    clerks: tuple[tuple[str, str], ...]
+    """(organisation, billing actor) of each hospital, in the order of its transactions."""
+    accounts: int
+    mix: tuple[tuple[Kind, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A transaction, ready to be sent. `org` is the position of its hospital in the recipe."""
+
+    tx_id: bytes
+    raw: bytes
+    org: int
+
+
+def make(recipe: Recipe, count: int, valid_until: int) -> list[Signed]:
+    """`count` transactions, of the hospitals in turn."""
+    keys = DevnetKeys(recipe.network)
+    tills = [Till(keys, org, clerk) for org, clerk in recipe.clerks]
+    roots = [keys.org(till.org) for till in tills]
+    clerks = [keys.actor(till.org, till.clerk) for till in tills]
+    draw = random.Random(token_bytes(16))
+    kinds = draw.choices(
+        [kind for kind, _ in recipe.mix], [weight for _, weight in recipe.mix], k=count
+    )
+    made = []
+    for number, kind in enumerate(kinds):
+        org = number % len(tills)
+        name, body = _operation(kind, draw, tills[org], recipe.accounts)
+        key = roots[org] if kind is Kind.ACCOUNT else clerks[org]
+        unsigned = build(
+            chain_id=recipe.chain_id,
+            nonce=token_bytes(16),
+            valid_until=valid_until,
+            operations=[Operation(name, 1, encode(body))],
+            signers=[key.public],
+        )
+        tx = sign(unsigned, [key])
+        made.append(Signed(tx.id, tx.raw, org))
+    return made
+
+
+def _operation(kind: Kind, draw: random.Random, till: Till, accounts: int) -> tuple[str, Wire]:
+    match kind:
+        case Kind.ACCOUNT:
+            org = till.keys.org_id(till.org)
+            return "pay.acct.open", AccountOpen(
+                token_bytes(32), AccountKind.HOSPITAL, org, (), (), 0
+            )
+        case Kind.TRANSFER | Kind.REFUSED:
+            source, target = draw.sample(range(accounts), 2)
+            amount = 1 if kind is Kind.TRANSFER else BALANCE * accounts + 1
+            body = Transfer(till.account(source), till.account(target), amount, Memo.SETTLEMENT)
+            return "pay.transfer", body
+
+
+def parse_mix(text: str) -> Mapping[Kind, int]:
+    """`transfer=8,account=2`. Raises ValueError that says what is wrong."""
+    mix: dict[Kind, int] = {}
+    for part in text.split(","):
+        name, _, weight = part.strip().partition("=")
+        if name not in tuple(Kind):
+            raise ValueError(f"{name!r} is none of {', '.join(Kind)}")
+        if not weight.isdecimal():
+            raise ValueError(f"{part.strip()!r} is not KIND=WEIGHT")
+        mix[Kind(name)] = int(weight)
+    if not sum(mix.values()):
+        raise ValueError("all weights are 0")
+    return mix

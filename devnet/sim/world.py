@@ -1,0 +1,82 @@
+"""Virtual time: one heap of things to do, one source of chance, one trace."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from hashlib import sha256
+from random import Random
+from typing import Final
+
+US_PER_MS: Final = 1_000
+US_PER_S: Final = 1_000_000
+TRACE_LINES_KEPT: Final = 400
+"""The end of a trace that a failed run shows; `--trace` shows all of it as it happens."""
+
+Call = Callable[[], None]
+
+
+class World:
+    """Time in microseconds from the start of the run. Nothing here reads a real clock."""
+
+    def __init__(self, seed: int, show: Callable[[str], None] | None = None) -> None:
+        self.seed = seed
+        self.rng = Random(seed)
+        self.now_us = 0
+        self.events = 0
+        self.recent: deque[str] = deque(maxlen=TRACE_LINES_KEPT)
+        self._show = show
+        self._heap: list[tuple[int, int, Call]] = []
+        self._count = 0
+        self._digest = sha256()
+
+    def at(self, time_us: int, call: Call) -> None:
+        """Call a function at a time; what is due at the same time runs in the order of asking."""
+        self._count += 1
+        heapq.heappush(self._heap, (max(time_us, self.now_us), self._count, call))
+
+    def later(self, delay_us: int, call: Call) -> None:
+        """Call a function after a while."""
+        self.at(self.now_us + delay_us, call)
+
+    def later_ms(self, delay_ms: float, call: Call) -> None:
+        """The same in milliseconds."""
+        self.at(self.now_us + int(delay_ms * US_PER_MS), call)
+
+    def every_ms(self, interval_ms: float, call: Call) -> None:
+        """Call a function again and again, the first time after one interval."""
+
+        def tick() -> None:
+            call()
+            self.later_ms(interval_ms, tick)
+
+        self.later_ms(interval_ms, tick)
+
+    def run(self, limit_us: int, until: Callable[[], bool] | None = None) -> bool:
+        """Let time pass until a condition holds; False if it did not within the limit."""
+        end = self.now_us + limit_us
+        while until is None or not until():
+            if len(self._heap) == 0 or self._heap[0][0] > end:
+                self.now_us = end
+                return until is not None and until()
+            self.now_us, _, call = heapq.heappop(self._heap)
+            self.events += 1
+            call()
+        return True
+
+    def mix(self, data: bytes) -> None:
+        """Make the trace hash depend on this, at this time."""
+        self._digest.update(self.now_us.to_bytes(8, "big") + data)
+
+    def note(self, line: str) -> None:
+        """Something a reader of the trace wants to see; part of the trace hash too."""
+        self.mix(line.encode())
+        stamped = f"{self.now_us / US_PER_MS:12.3f} ms  {line}"
+        self.recent.append(stamped)
+        if self._show is not None:
+            self._show(stamped)
+
+    def trace_hash(self) -> str:
+        """A hash of all that happened: equal for equal runs."""
+        return self._digest.hexdigest()
