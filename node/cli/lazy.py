@@ -28,9 +28,10 @@ class LazyGroup(click.Group):
         name: str | None = None,
         *,
         lazy: Mapping[str, Lazy] | None = None,
+        params: list[click.Parameter] | None = None,
         help: str | None = None,
     ) -> None:
-        super().__init__(name, help=help)
+        super().__init__(name, params=params, help=help)
         self.lazy = dict(lazy or {})
 
     @override

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from node.cli.exits import Ended, Exit, ending_of, message_of
 from node.cli.lazy import Lazy, LazyGroup
+from node.version import VERSION
 
 COMMANDS: Final[dict[str, Lazy]] = {
     "init": Lazy("node.cli.init", "init", "Create a node's home directory and its keys."),
@@ -49,6 +50,9 @@ class Root(LazyGroup):
         windows_expand_args: bool = True,
         **extra: Any,  # as click declares it
     ) -> Any:  # as click declares it
+        if "NO_COLOR" in os.environ:
+            extra["color"] = False
+
         def run() -> object:
             return super(Root, self).main(
                 args, prog_name, complete_var, standalone_mode=False, **extra
@@ -88,9 +92,25 @@ def ended(run: Callable[[], object]) -> NoReturn:
     sys.exit(result if isinstance(result, int) else Exit.OK)
 
 
+def _show_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    if asked:
+        click.echo(VERSION)
+        context.exit()
+
+
 cli: Final = Root(
     "medquorum",
     lazy=COMMANDS,
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_version,
+            help="Show the version and exit.",
+        )
+    ],
     help="MedQuorum: a consortium blockchain node for hospitals, and tools for its users.",
 )
 

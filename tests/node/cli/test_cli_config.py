@@ -7,6 +7,7 @@ from pathlib import Path
 
 from node.config.load import load
 from node.config.schema import Config, keys
+from node.version import VERSION
 from tests.support.cli import ok, process, run
 
 
@@ -56,3 +57,4 @@ def test_the_version_names_what_it_is_built_from() -> None:
     assert {"medquorum", "python", "pynacl", "msgspec"} <= set(shown)
     assert "records" in shown["modules"]
     assert list(json.loads(ok("version", "--json"))) == ["medquorum"]
+    assert ok("--version") == VERSION + "\n"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from node.cli.document import document
 from node.cli.main import COMMANDS, cli
@@ -97,3 +98,12 @@ def test_output_into_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    # As on a terminal: nothing strips what is not asked to be stripped.
+    assert "\x1b[" in CliRunner().invoke(cli, ["version"], color=True).stdout
+    assert "\x1b[" not in CliRunner().invoke(cli, ["version"]).stdout
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[" not in CliRunner().invoke(cli, ["version"], color=True).stdout
