@@ -59,7 +59,7 @@ def main(directory: Path) -> None:
         text = msgspec.json.decode(carebundle.to_json(bundle))
         # Without the white space that would be four fifths of it.
         (directory / f"history-{index:02}.json").write_bytes(msgspec.json.encode(text) + b"\n")
-    cohort = carebundle.generate_cohort(profile="mixed", count=COHORT, seed=SEED + 1, sex="mixed")
+    cohort = carebundle.generate_cohort(count=COHORT, seed=SEED + 1, sex="mixed")
     for name, lines in carebundle.to_ndjson(cohort).items():
         (directory / f"{name}.ndjson").write_text(lines, encoding="utf-8")
 
