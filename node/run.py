@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,12 +45,7 @@ async def run_node(
             bound = asyncio.Event()
             running = [
                 group.create_task(node.transport.run(bound)),
-                group.create_task(node.intake.run()),
-                group.create_task(node.intake.run()),
-                group.create_task(node.sync.run()),
-                group.create_task(node.sync.announce()),
-                group.create_task(_prune(node)),
-                group.create_task(_look_for_due_work(node)),
+                *(group.create_task(part) for part in ledger_parts(node)),
                 group.create_task(services.disk.run()),
             ]
             await bound.wait()
@@ -69,6 +64,18 @@ async def run_node(
         pass
     finally:
         await servers.stop()
+
+
+def ledger_parts(node: Node) -> tuple[Coroutine[object, object, None], ...]:
+    """What runs beside the transport and the consensus loop, to be started as one task each."""
+    return (
+        node.intake.run(),
+        node.intake.run(),
+        node.sync.run(),
+        node.sync.announce(),
+        _prune(node),
+        _look_for_due_work(node),
+    )
 
 
 class Servers:

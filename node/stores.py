@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consensus.messages import LogRecord, decode_record
 from medquorum.errors import DecodeError
@@ -14,7 +14,9 @@ from node.errors import IdentityError
 from node.home import Home
 from node.ledger.registry import Registry
 from node.pending import PendingLog
+from storage.files import DiskFiles, Files
 from storage.journal import MempoolJournal
+from storage.kv import KV
 from storage.leveldb import LevelDB
 from storage.lock import DataDirLock
 from storage.signstate import SignState
@@ -31,7 +33,7 @@ class Stores:
     evidence: WriteAheadLog
     guard: SignState | None
     pending: PendingLog
-    kv: LevelDB
+    kv: KV
     closing: ExitStack
 
     def close(self) -> None:
@@ -56,30 +58,57 @@ def open_stores(
             cache_bytes=config.storage.cache_bytes,
         )
         opening.callback(kv.close)
-        chain = Chain(kv, genesis, registry, keep_versions=config.storage.keep_versions)
-        guard = None if validator is None else _open_guard(home, chain, validator)
-        consensus_log = WriteAheadLog.open(home.consensus_log)
-        opening.callback(consensus_log.close)
-        evidence = WriteAheadLog.open(home.evidence)
-        opening.callback(evidence.close)
-        journal = MempoolJournal(home.mempool)
-        opening.callback(journal.close)
-        records = _decode_records(home, consensus_log)
-        return Stores(
-            chain=chain,
-            consensus_log=consensus_log,
-            records=records,
-            evidence=evidence,
-            guard=guard,
-            pending=PendingLog(journal),
-            kv=kv,
-            closing=opening.pop_all(),
+        stores = open_stores_on(
+            kv,
+            DiskFiles(),
+            opening,
+            home=home,
+            config=config,
+            genesis=genesis,
+            registry=registry,
+            validator=validator,
         )
+        return replace(stores, closing=opening.pop_all())
 
 
-def _open_guard(home: Home, chain: Chain, validator: bytes) -> SignState:
-    if SignState.exists(home.sign_state):
-        guard = SignState.open(home.sign_state)
+def open_stores_on(
+    kv: KV,
+    files: Files,
+    opening: ExitStack,
+    *,
+    home: Home,
+    config: Config,
+    genesis: Genesis,
+    registry: Registry,
+    validator: bytes | None,
+) -> Stores:
+    """The same on a store and a file system that are given; what is opened is entered in `opening`.
+
+    So the simulator's disks hold exactly what a real one would.
+    """
+    chain = Chain(kv, genesis, registry, keep_versions=config.storage.keep_versions)
+    guard = None if validator is None else _open_guard(home, files, chain, validator)
+    consensus_log = WriteAheadLog.open(home.consensus_log, files=files)
+    opening.callback(consensus_log.close)
+    evidence = WriteAheadLog.open(home.evidence, files=files)
+    opening.callback(evidence.close)
+    journal = MempoolJournal(home.mempool, files=files)
+    opening.callback(journal.close)
+    return Stores(
+        chain=chain,
+        consensus_log=consensus_log,
+        records=_decode_records(home, consensus_log),
+        evidence=evidence,
+        guard=guard,
+        pending=PendingLog(journal),
+        kv=kv,
+        closing=opening,
+    )
+
+
+def _open_guard(home: Home, files: Files, chain: Chain, validator: bytes) -> SignState:
+    if SignState.exists(home.sign_state, files=files):
+        guard = SignState.open(home.sign_state, files=files)
         guard.check_owner(chain.chain_id, validator)
         return guard
     raise IdentityError(
