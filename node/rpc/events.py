@@ -148,6 +148,12 @@ class EventStreams:
             reason = await self._follow(call, response, after)
         except ConnectionResetError:
             pass
+        except Exception:
+            # The answer has begun, so no problem document can follow: cut it, and report above.
+            reason = "failed"
+            if call.request.transport is not None:
+                call.request.transport.close()
+            raise
         finally:
             self._open -= 1
             services.metrics.streams(self._open)
@@ -157,39 +163,59 @@ class EventStreams:
     async def _follow(
         self, call: Call[StreamParams], response: web.StreamResponse, cursor: Cursor
     ) -> str:
-        services = call.services
+        services, loop = call.services, asyncio.get_running_loop()
         sent = cursor
         try:
             await self._write(response, _heartbeat(cursor, services))
+            beat_s = loop.time() + self._heartbeat_s
+            reason = "shutting_down"
             while not self._closing.is_set():
                 page = await _read(services, cursor, call.params.types, PAGE_MAX)
                 for placed in page.events:
                     await self._write(response, _frame(_document(placed)))
-                    sent = placed.cursor
+                    sent, beat_s = placed.cursor, loop.time() + self._heartbeat_s
                 moved, cursor = cursor != page.next, page.next
-                if not moved and not await self._next_height(services, cursor):
+                # By the clock, not by silence of the chain: blocks may keep coming with nothing in
+                # them that this client wants.
+                if loop.time() >= beat_s:
                     await self._write(response, _heartbeat(cursor, services))
-                    sent = cursor
-            await self._write(response, _heartbeat(cursor, services, closing="shutting_down"))
+                    sent, beat_s = cursor, loop.time() + self._heartbeat_s
+                if not moved:
+                    try:
+                        await self._next_height(services, cursor, beat_s - loop.time())
+                    except RefusedError as refused:
+                        # No room to wait. The client comes back with its cursor, later.
+                        reason = refused.code
+                        break
+            await self._write(response, _heartbeat(cursor, services, closing=reason))
             await response.write_eof()
         except _SlowError:
             _cut(call.request, _heartbeat(sent, services, closing="slow_client"))
             return "slow_client"
-        return "shutting_down"
+        return reason
 
-    async def _next_height(self, services: Services, cursor: Cursor) -> bool:
-        """Whether there is something to read before the next heartbeat is due, or to end for."""
-        height = cursor.height + 1
-        if services.chain.tip.height >= height:
-            return True
+    async def _next_height(self, services: Services, cursor: Cursor, timeout_s: float) -> None:
+        """Return when there may be something to read, or to end for, or a heartbeat is due. Raises
+        RefusedError if too many wait.
+        """
+
+        async def reach() -> RefusedError | None:
+            # Returned and not raised: a task group would wrap it in an exception group.
+            try:
+                await services.tracker.wait_height(cursor.height + 1, timeout_s)
+            except RefusedError as refused:
+                return refused
+            return None
+
         async with asyncio.TaskGroup() as group:
-            reached = group.create_task(services.tracker.wait_height(height, self._heartbeat_s))
+            reached = group.create_task(reach())
             closing = group.create_task(self._closing.wait())
             await asyncio.wait((reached, closing), return_when=asyncio.FIRST_COMPLETED)
-            arrived = closing.done() or reached.result()
+            refusal = reached.result() if reached.done() else None
             reached.cancel()
             closing.cancel()
-        return arrived
+        if refusal is not None:
+            raise refusal
 
     async def _write(self, response: web.StreamResponse, data: bytes) -> None:
         try:

@@ -12,12 +12,15 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from medquorum.catalogue import entry
-from medquorum.invariants import InvariantBroken
 from node.errors import RefusedError
 from node.rpc.errors import FieldsError, HeightError, NotAcceptableError
 from node.vault.errors import DeniedError
 
 PROBLEM_TYPE: Final = "application/problem+json"
+
+
+_CATALOGUED: Final = {"unknown_type": "schema_violation"}
+"""What admission tells more finely than the catalogue."""
 
 
 class FaultDocument(msgspec.Struct, frozen=True):
@@ -47,14 +50,18 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def document(refused: RefusedError, trace_id: str) -> ProblemDocument:
-    """The document of a refusal. A code that is in no catalogue is a broken promise of ours."""
-    known = entry(refused.code)
-    if known is None or known.status is None:
-        raise InvariantBroken(f"{refused.code} is not a problem of the catalogue")
+    """The document of a refusal. A code that is in no catalogue is shown as `internal`: a client
+    must be able to look up every code that it meets.
+    """
+    code = _CATALOGUED.get(refused.code, refused.code)
+    known = entry(code)
+    status = None if known is None else known.status
+    if known is None or status is None:
+        return document(RefusedError("internal", f"no catalogue has {code}"), trace_id)
     return ProblemDocument(
         type=f"docs/errors.md#{known.code}",
         title=known.titles["en"],
-        status=refused.status if isinstance(refused, NotAcceptableError) else known.status,
+        status=refused.status if isinstance(refused, NotAcceptableError) else status,
         detail=refused.detail,
         code=known.code,
         retryable=known.retryable,

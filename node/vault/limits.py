@@ -8,7 +8,10 @@ RELEASES_MAX: Final = 4
 """Releases in progress; each may hold RELEASE_BYTES_MAX in memory."""
 RELEASE_BYTES_MAX: Final = 40 * 1024 * 1024
 """Ciphertext of one release. In base64 it is still an answer that clients read."""
-LOG_WAIT_SECONDS: Final = 20.0
-"""How long the requester waits for the access log to be committed."""
+LOG_WAIT_SECONDS: Final = 7.0
+"""How long the requester waits for an access log to be committed. Two of these, a permit that came
+too late and the denial after it, fit into the time of one request; one fits into a client's
+patience.
+"""
 LOG_VALID_HEIGHTS: Final = 10
 """An access log that was not committed by then never is, and nothing is released for it."""

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 from aiohttp import ClientResponse, web
 
+from node.errors import RefusedError
 from node.events import Cursor
 from node.rpc.app import make_rpc
 from node.rpc.events import EventStreams
@@ -95,6 +96,20 @@ async def test_a_silent_stream_beats_with_its_cursor(tmp_path: Path) -> None:
                 assert (beat["event"], beat["id"]) == ("heartbeat", str(Cursor.after_height(1)))
 
 
+async def test_a_stream_beats_although_blocks_come_with_nothing_for_it(tmp_path: Path) -> None:
+    async with local_node(tmp_path) as node:
+        app = app_of(node, EventStreams(heartbeat_s=0.05))
+        async with served(app) as api, api.get("/v1/events/stream?types=id.kem_set") as answer:
+            await next_frame(answer)
+            async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+                beating = group.create_task(next_frame(answer))
+                while not beating.done():
+                    await node.commit()
+            beat = beating.result()
+            assert beat["event"] == "heartbeat"
+            assert Cursor.parse(beat["id"]).height > 0
+
+
 async def test_streams_are_bounded_in_number(tmp_path: Path) -> None:
     async with local_node(tmp_path) as node:
         app = app_of(node, EventStreams(streams_max=1))
@@ -102,6 +117,22 @@ async def test_streams_are_bounded_in_number(tmp_path: Path) -> None:
             await next_frame(first)
             async with api.get("/v1/events/stream") as second:
                 assert (second.status, (await second.json())["code"]) == (429, "rate_limited")
+
+
+async def test_a_stream_that_may_not_wait_ends_with_its_cursor(tmp_path: Path) -> None:
+    async with local_node(tmp_path) as node:
+        await node.commit()
+
+        async def refuse(height: int, timeout_s: float) -> bool:
+            raise RefusedError("rate_limited", "too many wait")
+
+        node.tracker.wait_height = refuse  # type: ignore[method-assign]  # no room
+        app = app_of(node, EventStreams())
+        async with served(app) as api, api.get("/v1/events/stream") as answer:
+            frames = [await next_frame(answer) for _ in range(2)]
+            assert msgspec.json.decode(frames[1]["data"])["closing"] == "rate_limited"
+            assert frames[1]["id"] == str(Cursor.after_height(1))
+            assert await answer.content.read() == b""
 
 
 async def test_shutting_down_ends_streams_with_their_cursor(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from aiohttp import ClientSession
 
 from medquorum.encoding import to_base64url
 from medquorum.receipt import verify_receipt
-from medquorum.transaction import Transaction
-from tests.support.daemon import MSGPACK, LocalNode, World, local_node
+from medquorum.transaction import Operation, Transaction, build, sign
+from tests.support.daemon import MSGPACK, ROOT, LocalNode, World, local_node
+from tests.support.ledger import founding, some_key
 from tests.support.people import enrolment
 
 
@@ -163,3 +164,46 @@ async def test_a_node_that_takes_no_work_says_why(
                 world.admit = lambda _org: False
         found_status, found = await post(api, "/v1/txs", good(node).raw)
         assert (found_status, found["code"], found["retryable"]) == (status, code, code != "halted")
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ("type", 422, "schema_violation"),
+        ("body", 422, "schema_violation"),
+        ("late", 409, "expired"),
+        ("far", 409, "not_yet_valid"),
+        ("key", 403, "unknown_key"),
+        ("chain", 409, "wrong_chain"),
+    ],
+)
+async def test_what_could_never_be_committed_is_refused_at_the_door(
+    tmp_path: Path, change: str, status: int, code: str
+) -> None:
+    async with local_node(tmp_path) as node, node.api() as api:
+        operation = enrolment(node, "somebody")
+        match change:
+            case "type":
+                tx = node.transaction(Operation("no.such", 1, b"\x90"))
+            case "body":
+                tx = node.transaction(Operation("id.actor.enrol", 1, b"\x90"))
+            case "late":
+                tx = node.transaction(operation, valid_for=0)
+            case "far":
+                tx = node.transaction(operation, valid_for=10**6)
+            case "key":
+                tx = node.transaction(operation, by=[some_key("nobody")])
+            case _:
+                genesis = founding(validators=2)
+                body = build(
+                    chain_id=genesis.chain_id(),
+                    nonce=bytes(16),
+                    valid_until=10,
+                    operations=[operation],
+                    signers=[ROOT.public],
+                )
+                tx = sign(body, [ROOT])
+        found_status, found = await post(api, "/v1/txs", tx.raw)
+        assert (found_status, found["code"]) == (status, code)
+        if change != "chain":
+            assert found["txid"] == tx.id.hex()
