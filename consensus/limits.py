@@ -46,7 +46,7 @@ RESULTS_MAX: Final = 4
 """Results of executions kept a height: accepted, prepared, decided, and the newest other."""
 
 VALIDATIONS_PER_ROUND_MAX: Final = 8
-"""Validations asked for in one round; a proposer cannot keep us busy with invalid blocks."""
+"""Validations of uncertified blocks in one round: a proposer cannot keep us busy with bad ones."""
 
 SAID_ROUNDS_MAX: Final = 1024
 """Rounds of one height in which we know our own votes, to notice a twin of ourselves."""
@@ -63,5 +63,5 @@ EVIDENCE_PER_VALIDATOR_MAX: Final = 1
 IDLE_RESEND_FACTOR: Final = 8
 """How much slower the RESEND timer runs while a height has nothing to decide."""
 
-RULE_STEPS_MAX: Final = 64
+RULE_STEPS_MAX: Final = 4 * VALIDATORS_MAX
 """Rules that one event may set off. More is a loop in our own code."""

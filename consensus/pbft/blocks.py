@@ -122,9 +122,10 @@ def request_validation(
         if pending.certified or not certified:
             return False
         blocks.doubted.add(block.hash)
-    if state.decision is None and state.validations >= VALIDATIONS_PER_ROUND_MAX:
-        return False
-    state.validations += 1
+    if not certified:
+        if state.validations >= VALIDATIONS_PER_ROUND_MAX:
+            return False
+        state.validations += 1
     others = tuple(
         key for key in dict.fromkeys((block.source, *holders)) if key not in (b"", core.me)
     )

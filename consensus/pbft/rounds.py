@@ -131,19 +131,19 @@ def justify(state: HeightState, wishes: list[RoundChange]) -> Justification:
 def on_round_proof(core: Core, peer: bytes, proof: RoundProof) -> None:
     """A peer shows why a round is open (rule R4)."""
     state = core.state
-    pending = state.pending_proof
-    if proof.round <= state.round or (pending is not None and proof.round <= pending.round):
+    if proof.round <= state.round:
         core.drop("old_round")
         return
     fault = justification_fault(state.book, proof.round, proof.justification, state.round_changes)
     if fault != "":
         core.blame(peer, fault)
         return
+    # The newest one counts: a proof whose block is kept back must not shut out the next.
     state.pending_proof = proof
+    timers.note_work(core)
     claim = highest_claim(proof.justification)
     if claim is not None:
         blocks.ask_for(core, peer, claim.block_hash)
-    timers.note_work(core)
 
 
 def enter_by_proof(core: Core) -> bool:

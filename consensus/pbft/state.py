@@ -120,10 +120,10 @@ class HeightState:
     """By signer: the newest."""
 
     proposals_seen: dict[int, Proposal] = field(default_factory=dict)
-    """By round: the first, stripped of what its signature does not cover."""
+    """By round: the first, to recognise a second one."""
 
     pending_proof: RoundProof | None = None
-    """A proof that holds, of a round that we may enter once we have the block it names."""
+    """A proof that holds, of a round that we enter once we have the block it names."""
 
     decision: CommitCertificate | None = None
     finished: bool = False
@@ -137,7 +137,7 @@ class HeightState:
 
     building: bool = False
     validations: int = 0
-    """Asked for in this round."""
+    """Of uncertified blocks, asked for in this round."""
 
     convicted: dict[tuple[bytes, str], int] = field(default_factory=dict)
     """(validator, kind of contradiction) to how often it was reported."""

@@ -33,9 +33,13 @@ from consensus.messages import (
     BlockResponse,
     Commit,
     DecidedMessage,
+    Justification,
     Prepare,
+    Prepared,
     Proposal,
     RoundChange,
+    RoundChangeEntry,
+    RoundProof,
     Status,
     commit_bytes,
     prepare_bytes,
@@ -45,6 +49,7 @@ from consensus.messages import (
 from consensus.pbft.engine import PbftEngine
 from consensus.pbft.future import FutureVotes
 from consensus.pbft.members import Members
+from consensus.pbft.proofs import make_prepared
 from consensus.pbft.tally import CommitTally
 from medquorum.certificate import make_certificate
 from tests.support.engine_lies import Forger
@@ -324,3 +329,22 @@ def test_a_decided_block_goes_before_every_other_execution() -> None:
         effects = engine.step(Received(key, commit(key)))
     assert effects.requests == ()
     assert engine.step(Executed(BLOCK, RESULT)).decided is not None
+
+
+def test_a_proof_whose_block_is_kept_back_does_not_shut_out_another() -> None:
+    """V3 claims a block that nobody hands out, then somebody brings a proof without that claim."""
+    message = prepare_bytes(CHAIN_ID, 1, 0, BLOCK)
+    certificate = make_prepared(
+        MEMBERS, 0, BLOCK, {key: sign(key, message) for key in (V1, V2, V3)}
+    )
+    claims = (Prepared(0, BLOCK),)
+    claim = RoundChangeEntry(V3, claims, sign(V3, round_change_bytes(CHAIN_ID, 1, 1, claims)))
+    entries = (wish(V1, 1).entry(), wish(V2, 1).entry())
+    engine = make_engine()
+    held_back = RoundProof(1, 1, Justification((*entries, claim), (certificate,)))
+    effects = engine.step(Received(V3, held_back))
+    assert [type(send.message) for send in effects.send] == [BlockRequest]
+    assert engine.status().round == 0
+    open_proof = RoundProof(1, 1, Justification((*entries, wish(V3, 1).entry()), ()))
+    engine.step(Received(V2, open_proof))
+    assert engine.status().round == 1
