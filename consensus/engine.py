@@ -74,7 +74,11 @@ class TimerFired:
 
 @dataclass(frozen=True, slots=True)
 class WorkAvailable:
-    """The mempool has something to propose (or the interval for empty blocks is over)."""
+    """The mempool has something to propose (or the interval for empty blocks is over).
+
+    It counts for the height that is under way; after HeightStarted, and after a start, it has to be
+    said again.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +232,8 @@ class PeerFault:
 class Halt:
     """Stop voting for good: going on could fork.
 
-    Restarting does not help; an operator must decide.
+    Restarting does not help; an operator must decide. The record of it, which `persist` of the same
+    step has, must outlive every compaction of the log until a ReleasedRecord follows it.
     """
 
     reason: str

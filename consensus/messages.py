@@ -194,7 +194,7 @@ Message: TypeAlias = Vote | RoundProof | Status | DecidedMessage | BlockRequest 
 
 
 class BlockRecord(Wire, frozen=True, tag=1):
-    """A block that a later record of this height names by its hash. `body` is checked."""
+    """A block that a later record of this height names by its hash."""
 
     height: Height
     header: Header

@@ -5,12 +5,18 @@ A seed fixes everything: `run_campaign(seed, n)` plays a failed run again.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from consensus.engine import Decided, Timing
 from tests.support.engine_campaign import run_campaign, run_unsure
 from tests.support.engines import Cluster
 
+ROOT = Path(__file__).resolve().parents[3]
 SEEDS = 40
 SIZES = (1, 2, 3, 4, 5, 6, 7, 10)
 
@@ -39,6 +45,36 @@ def test_the_same_seed_gives_the_same_run() -> None:
 
     assert decisions() == decisions()
     assert len(decisions()) > 4
+
+
+RUN_AND_TELL = """
+from hashlib import sha256
+from tests.support.engine_campaign import draw_cluster
+cluster, _ = draw_cluster(1234, 7)
+seen = []
+cluster.watchers.append(lambda key, send: seen.append(repr((key, send))))
+cluster.boot()
+cluster.run_for(700)
+print(len(seen), sha256("".join(seen).encode()).hexdigest())
+"""
+
+
+def test_the_same_seed_gives_the_same_messages_in_another_process() -> None:
+    def run(hash_seed: str) -> str:
+        environment = {
+            **os.environ,
+            "PYTHONHASHSEED": hash_seed,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        command = [sys.executable, "-c", RUN_AND_TELL]
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+    told = run("0")
+    assert int(told.split()[0]) > 100
+    assert run("1") == told
 
 
 def test_more_than_f_silent_validators_stop_the_height_without_running_through_rounds() -> None:
