@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
 import click
@@ -50,7 +51,7 @@ class Root(LazyGroup):
         windows_expand_args: bool = True,
         **extra: Any,  # as click declares it
     ) -> Any:  # as click declares it
-        if "NO_COLOR" in os.environ:
+        if os.environ.get("NO_COLOR"):
             extra["color"] = False
 
         def run() -> object:
@@ -60,13 +61,42 @@ class Root(LazyGroup):
 
         return ended(run) if standalone_mode else run()
 
+    @override
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # as click declares it
+    ) -> click.Context:
+        with _reader():
+            return super().make_context(info_name, args, parent, **extra)
+
+    @override
+    def invoke(self, ctx: click.Context) -> Any:  # as click declares it
+        with _reader():
+            return super().invoke(ctx)
+
+
+class _ReaderGone(Exception):  # noqa: N818 - no error: `medquorum ... | head`
+    """Whoever read our output has had enough."""
+
+
+@contextmanager
+def _reader() -> Iterator[None]:
+    """Keeps a broken pipe from click, which would end the process with 1, our code for "no"."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise _ReaderGone from None
+
 
 def ended(run: Callable[[], object]) -> NoReturn:
     """Run a command and end the process as it ended."""
     try:
         result = run()
-        # Here, while a reader that went away can still be dealt with.
-        sys.stdout.flush()
+        with _reader():
+            sys.stdout.flush()
     except Ended as error:
         error.show()
         sys.exit(error.code)
@@ -77,8 +107,8 @@ def ended(run: Callable[[], object]) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Aborted.", err=True)
         sys.exit(Exit.INTERRUPTED)
-    except BrokenPipeError:
-        # `medquorum ... | head` is no error; Python must not complain about it once more.
+    except _ReaderGone:
+        # Python flushes once more at its end, and must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.OK)
     except Exception as error:

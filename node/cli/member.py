@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from secrets import token_bytes
+from typing import Final
 
 import click
 import msgspec
@@ -17,11 +18,13 @@ from node.cli.description import (
     hide_legal_name,
     read_description,
 )
+from node.cli.exits import Ended, Exit
 from node.cli.options import EXISTING_FILE, NEW_FILE, home_option, short_name
+from node.cli.setup import write_private
 from node.cli.show import write_output
 from node.home import Home
 
-ORG_ID_BYTES = 32
+_ORG_ID_BYTES: Final = 32
 
 
 @click.group
@@ -75,13 +78,16 @@ def describe(
     host, colon, port = address.rpartition(":")
     if not (host and colon and port.isdecimal()):
         raise click.BadParameter(f"{address!r} is not HOST:PORT", param_hint="--address")
+    for path in (opening, output):
+        if path is not None and path.exists():
+            raise Ended(Exit.CONFIG, f"{path} exists already, and nothing is ever overwritten")
     place = Home(home)
     salt, legal_hash = hide_legal_name(legal_name)
     validator = place.validator_key
     description = Description(
         FORMAT,
         Organisation(
-            token_bytes(ORG_ID_BYTES).hex(),
+            token_bytes(_ORG_ID_BYTES).hex(),
             kind,
             legal_hash.hex(),
             jurisdiction,
@@ -98,7 +104,7 @@ def describe(
     )
     description.genesis_org()
     kept = {"legal_name": legal_name, "salt": salt.hex(), "legal_hash": legal_hash.hex()}
-    write_output(opening, msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n")
+    write_private(opening, msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n")
     write_output(output, description.dump())
     click.echo(f"fingerprint {description.fingerprint()}", err=True)
 

@@ -67,7 +67,7 @@ def create_home(
             save_devnet_key(path, key, purpose=purpose)
         else:
             save_key(path, key, purpose=purpose, passphrase=passphrase, strength=strength)
-    _write_new(home.config_file, render(values).encode())
+    write_private(home.config_file, render(values).encode())
 
 
 def refuse_existing(home: Home) -> None:
@@ -111,7 +111,7 @@ def install_genesis(home: Home, genesis: Genesis) -> None:
             # First, so that a genesis without one always means that it was lost.
             new_sign_state(home, genesis, validator)
     if not installed:
-        _write_new(home.genesis_file, data)
+        write_private(home.genesis_file, data)
 
 
 def new_sign_state(home: Home, genesis: Genesis, validator: bytes) -> None:
@@ -124,7 +124,8 @@ def new_sign_state(home: Home, genesis: Genesis, validator: bytes) -> None:
     SignState.create(home.sign_state, genesis.chain_id(), validator)
 
 
-def _write_new(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes) -> None:
+    """A new file for its owner alone, on disk when this returns. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(data)

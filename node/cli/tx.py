@@ -113,7 +113,10 @@ def build(
         chain_id = needed_genesis(genesis, home).chain_id()
         draft = build_draft(LocalSchemas(), chain_id, valid_until, wanted, publics)
     else:
-        with connect(rpc, known_genesis(genesis, home), timeout_s=timeout) as client:
+        founded = known_genesis(genesis, home)
+        if founded is None:
+            click.echo("No genesis here: which chain this is for, the node says.", err=True)
+        with connect(rpc, founded, timeout_s=timeout) as client:
             status = client.status()
             last = status.height + valid_for if valid_until is None else valid_until
             chain_id = bytes.fromhex(status.chain_id)

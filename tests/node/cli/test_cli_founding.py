@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from hashlib import sha256
 from pathlib import Path
 
@@ -89,6 +90,7 @@ def test_the_legal_name_stays_here_and_can_be_shown_later(members: list[Path]) -
     kept = json.loads(members[0].with_suffix(".opening").read_bytes())
     assert kept["legal_name"] not in published
     assert kept["legal_hash"] in published
+    assert stat.S_IMODE(members[0].with_suffix(".opening").stat().st_mode) == 0o600
     salted = bytes.fromhex(kept["salt"]) + kept["legal_name"].encode()
     assert sha256(salted).hexdigest() == kept["legal_hash"]
 
