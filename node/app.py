@@ -178,6 +178,7 @@ class Node:
             log_bytes_max=LOG_RECORDS_KEPT_BYTES,
             now_ms=self.now_ms,
             spawn=self.spawn,
+            step=self.metrics.step,
         )
 
     def _make_engine(self) -> Engine:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from consensus.engine import (
@@ -52,8 +53,8 @@ V = TypeVar("V")
 class BlockWork:
     """Lives on the event loop; the heavy parts run on the ledger and writer threads.
 
-    `now_ms` is the wall clock. `spawn` starts a task of the node's task group; a failure in it
-    stops the node.
+    `now_ms` is the wall clock, `step` measures a named step. `spawn` starts a task of the node's
+    task group; a failure in it stops the node.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class BlockWork:
         log_bytes_max: int,
         now_ms: Callable[[], int],
         spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]],
+        step: Callable[[str], AbstractContextManager[None]],
     ) -> None:
         self._chain = chain
         self._pool = pool
@@ -82,6 +84,7 @@ class BlockWork:
         self._log_bytes_max = log_bytes_max
         self._now_ms = now_ms
         self._spawn = spawn
+        self._step = step
         self._valid: OrderedDict[bytes, tuple[Transaction, ...]] = OrderedDict()
         self._executed: OrderedDict[bytes, ExecutedBlock] = OrderedDict()
         self._validations: set[asyncio.Task[None]] = set()
@@ -131,7 +134,8 @@ class BlockWork:
 
         The caller holds `lock`.
         """
-        committed = await self._threads.writer.run(self._write, block, certificate)
+        with self._step("commit"):
+            committed = await self._threads.writer.run(self._write, block, certificate)
         self._pool.remove(committed.tx_ids)
         self._expired = tuple(self._pool.expire(committed.header.height))
         self._bodies.forget(committed.tx_ids)
@@ -191,7 +195,8 @@ class BlockWork:
 
     async def _validate(self, request: Validate) -> None:
         block_hash = request.header.hash()
-        reason = await self._check(block_hash, request)
+        with self._step("validate"):
+            reason = await self._check(block_hash, request)
         self._inbox.post(Validated(block_hash, reason))
 
     async def _check(self, block_hash: bytes, request: Validate) -> str:
@@ -257,9 +262,10 @@ class BlockWork:
                     transactions = tuple(
                         await self._bodies.gather(decode_body(request.body).tx_ids, ())
                     )
-                executed = await self._threads.ledger.run(
-                    self._chain.execute, request.header, transactions
-                )
+                with self._step("execute"):
+                    executed = await self._threads.ledger.run(
+                        self._chain.execute, request.header, transactions
+                    )
                 _remember(self._executed, block_hash, executed)
         self._inbox.post(Executed(block_hash, executed.result))
 

@@ -5,13 +5,18 @@ drain events, step, make durable on the writer thread, obey.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from time import monotonic
+
 from node.driver import Driver
 from node.inbox import Inbox
 from node.threads import Worker
 
 
-async def run_consensus(driver: Driver, inbox: Inbox, writer: Worker) -> None:
-    """Run until cancelled. All events that wait share one fsync.
+async def run_consensus(
+    driver: Driver, inbox: Inbox, writer: Worker, *, durable: Callable[[float], None]
+) -> None:
+    """Run until cancelled. All events that wait share one fsync, whose time `durable` is told.
 
     A failure to write propagates and stops the node: after a failed fsync nobody knows what is on
     the disk.
@@ -19,6 +24,8 @@ async def run_consensus(driver: Driver, inbox: Inbox, writer: Worker) -> None:
     round_ = driver.start()
     while True:
         if round_.needs_disk:
+            started = monotonic()
             await writer.run(driver.make_durable, round_)
+            durable(monotonic() - started)
         driver.obey(round_)
         round_ = driver.step(await inbox.drain())

@@ -14,6 +14,7 @@ from node.consensus_loop import run_consensus
 from node.errors import StopNode
 from node.limits import INTAKE_CHUNK_TXS, PRUNE_ENTRIES, PRUNE_INTERVAL_S
 from node.ops.app import make_ops
+from node.ops.looplag import watch_loop
 from node.rpc.app import make_rpc
 from node.services import Services
 
@@ -47,11 +48,19 @@ async def run_node(
                 group.create_task(node.transport.run(bound)),
                 *(group.create_task(part) for part in ledger_parts(node)),
                 group.create_task(services.disk.run()),
+                group.create_task(watch_loop(node.metrics)),
             ]
             await bound.wait()
             await take_back_pending(node)
             running.append(
-                group.create_task(run_consensus(node.driver, node.inbox, node.threads.writer))
+                group.create_task(
+                    run_consensus(
+                        node.driver,
+                        node.inbox,
+                        node.threads.writer,
+                        durable=node.metrics.fsync,
+                    )
+                )
             )
             node.work.announce_work()
             rpc, ops = await servers.start(node)

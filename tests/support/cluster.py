@@ -101,7 +101,14 @@ class Running:
                 group.create_task(node.sync.run())
                 group.create_task(node.sync.announce())
                 await take_back_pending(node)
-                group.create_task(run_consensus(node.driver, node.inbox, node.threads.writer))
+                group.create_task(
+                    run_consensus(
+                        node.driver,
+                        node.inbox,
+                        node.threads.writer,
+                        durable=node.metrics.fsync,
+                    )
+                )
                 node.work.announce_work()
                 await self._stop.wait()
                 node.timers.cancel_all()
