@@ -176,6 +176,7 @@ class Node:
             threads=self.threads,
             log=self.stores.consensus_log,
             log_bytes_max=LOG_RECORDS_KEPT_BYTES,
+            halted=lambda: self.halt_reason() is not None,
             now_ms=self.now_ms,
             spawn=self.spawn,
             step=self.metrics.step,

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from consensus.engine import (
+    BODY_MISMATCH,
     BlockBuilt,
     Build,
     Decided,
@@ -69,6 +70,7 @@ class BlockWork:
         threads: Threads,
         log: WriteAheadLog,
         log_bytes_max: int,
+        halted: Callable[[], bool],
         now_ms: Callable[[], int],
         spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]],
         step: Callable[[str], AbstractContextManager[None]],
@@ -82,12 +84,13 @@ class BlockWork:
         self._threads = threads
         self._log = log
         self._log_bytes_max = log_bytes_max
+        self._halted = halted
         self._now_ms = now_ms
         self._spawn = spawn
         self._step = step
         self._valid: OrderedDict[bytes, tuple[Transaction, ...]] = OrderedDict()
         self._executed: OrderedDict[bytes, ExecutedBlock] = OrderedDict()
-        self._validations: set[asyncio.Task[None]] = set()
+        self._validations: dict[bytes, asyncio.Task[None]] = {}
         self._announced_height = 0
         self._expired: tuple[bytes, ...] = ()
         self.lock = asyncio.Lock()
@@ -105,9 +108,12 @@ class BlockWork:
 
     def validate(self, request: Validate) -> None:
         """Answer Validate once every transaction is here and the block is checked."""
-        task = self._spawn(self._validate(request))
-        self._validations.add(task)
-        task.add_done_callback(self._validations.discard)
+        block_hash = request.header.hash()
+        earlier = self._validations.get(block_hash)
+        if earlier is not None:
+            # The same header with another body, or other holders: the engine knows better now.
+            earlier.cancel()
+        self._validations[block_hash] = self._spawn(self._validate(block_hash, request))
 
     def execute(self, request: Execute) -> None:
         """Answer Execute."""
@@ -134,27 +140,32 @@ class BlockWork:
 
         The caller holds `lock`.
         """
+        compact = self._log.size_bytes > self._log_bytes_max and not self._halted()
         with self._step("commit"):
-            committed = await self._threads.writer.run(self._write, block, certificate)
+            committed = await self._threads.writer.run(self._write, block, certificate, compact)
         self._pool.remove(committed.tx_ids)
         self._expired = tuple(self._pool.expire(committed.header.height))
         self._bodies.forget(committed.tx_ids)
         self._chain.advance(block, committed)
         self._valid.clear()
         self._executed.clear()
-        for task in self._validations:
+        for task in self._validations.values():
             task.cancel()
+        self._validations.clear()
         self._inbox.post(self.height_started())
         self.announce_work()
 
-    def _write(self, block: ExecutedBlock, certificate: CommitCertificate) -> CommittedBlock:
+    def _write(
+        self, block: ExecutedBlock, certificate: CommitCertificate, compact: bool
+    ) -> CommittedBlock:
         """On the writer thread: the block, then forget what is durable elsewhere now.
 
-        The engine has not begun the next height, so all that its log holds is about committed ones.
+        The engine has not begun the next height, so all that its log holds is about committed ones;
+        but for the record that it has halted, which is why a halted node's log is not compacted.
         """
         committed = self._chain.write(block, certificate)
         self._pending.release((*committed.tx_ids, *self._expired))
-        if self._log.size_bytes > self._log_bytes_max:
+        if compact:
             self._log.replace(())
         return committed
 
@@ -193,8 +204,7 @@ class BlockWork:
             BlockBuilt(request.height, request.round, header, encode(BlockBody(tx_ids)))
         )
 
-    async def _validate(self, request: Validate) -> None:
-        block_hash = request.header.hash()
+    async def _validate(self, block_hash: bytes, request: Validate) -> None:
         with self._step("validate"):
             reason = await self._check(block_hash, request)
         self._inbox.post(Validated(block_hash, reason))
@@ -202,10 +212,9 @@ class BlockWork:
     async def _check(self, block_hash: bytes, request: Validate) -> str:
         if block_hash in self._valid:
             return ""
-        try:
-            tx_ids = decode_body(request.body).tx_ids
-        except DecodeError:
-            return "bad_body"
+        tx_ids = _listed(request.header, request.body)
+        if tx_ids is None:
+            return BODY_MISMATCH
         if len(tx_ids) > BLOCK_TXS_MAX:
             return "too_many_transactions"
         if not request.certified and request.header.time_ms > self._now_ms() + BLOCK_TIME_AHEAD_MS:
@@ -282,6 +291,19 @@ class BlockWork:
                     self._chain.execute, decided.header, transactions
                 )
             await self.apply(executed, decided.certificate)
+
+
+def _listed(header: Header, body: bytes) -> tuple[bytes, ...] | None:
+    """The ids in a body if it is the one that the header was made with. Nothing is fetched for any
+    other: a false body would have us look for transactions that do not exist.
+    """
+    try:
+        tx_ids = decode_body(body).tx_ids
+    except DecodeError:
+        return None
+    if len(tx_ids) != header.tx_count or merkle.root(tx_ids) != header.txs_root:
+        return None
+    return tx_ids
 
 
 def _remember(kept: OrderedDict[bytes, V], key: bytes, value: V) -> None:

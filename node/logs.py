@@ -7,6 +7,7 @@ there is no field for it; what is not in the list is dropped and the line says s
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import MutableMapping
 from typing import Final, Literal, TextIO
@@ -62,7 +63,9 @@ def configure(
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if style == "json"
-        else structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=24)
+        else structlog.dev.ConsoleRenderer(
+            colors=out.isatty() and "NO_COLOR" not in os.environ, pad_event_to=24
+        )
     )
     logger: FilteringBoundLogger = structlog.wrap_logger(
         structlog.PrintLogger(out),

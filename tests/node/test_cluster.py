@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from consensus.engine import BODY_MISMATCH, Event, Validate, Validated
 from medquorum.codec import encode
 from medquorum.transaction import Transaction, assemble
 from node.errors import RefusedError
-from node.wire import CertifiedBlock, FrameKind, TxBatch
+from node.wire import BlockBody, CertifiedBlock, FrameKind, TxBatch
 from tests.support.cluster import key_of, make_transaction, running_cluster
 
 
@@ -176,3 +178,23 @@ async def test_a_block_without_a_quorum_behind_it_is_not_taken(tmp_path: Path) -
             block = CertifiedBlock(stored.header, stored.result, certificate, stored.transactions)
             assert await node.sync.try_block(block) == reason
             assert node.chain.tip.height == height
+
+
+async def test_a_body_that_is_not_the_headers_is_refused_without_a_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_cluster(tmp_path, 1) as cluster:
+        node = cluster.node(0)
+        tx = cluster.transaction()
+        await cluster.submit(0, tx)
+        await cluster.committed([tx])
+        stored = node.chain.blocks.block(1)
+        assert stored is not None
+        answers: asyncio.Queue[Event] = asyncio.Queue()
+        asked: list[bytes] = []
+        monkeypatch.setattr(node.inbox, "post", answers.put_nowait)
+        monkeypatch.setattr(node.network, "send", lambda *what: asked.append(what[0]))
+        for body in (b"garbage", encode(BlockBody(())), encode(BlockBody((bytes(32),)))):
+            node.work.validate(Validate(stored.header, body, (b"holder",), certified=True))
+            assert await answers.get() == Validated(stored.header.hash(), BODY_MISMATCH)
+        assert asked == []
