@@ -12,7 +12,9 @@ from devnet.ports import HOST, Ports
 from medquorum.block import Validator
 from medquorum.genesis import Genesis, GenesisOrg, GenesisParam
 from node.cli.setup import HomeKeys, create_home, install_genesis
+from node.config.schema import keys as schema_keys
 from node.daemon import DEVNET_PREFIX
+from node.errors import ConfigError
 
 
 def make_genesis(
@@ -64,6 +66,9 @@ def make_home(
     ports: Sequence[Ports],
 ) -> None:
     """The home of one node. Raises ConfigError for a value of the manifest that no node accepts."""
+    unknown = set(manifest.config) - {key.path for key in schema_keys()}
+    if unknown:
+        raise ConfigError(f"config: no node has the keys {', '.join(sorted(unknown))}")
     home = directory.node(index)
     org = manifest.operator(index).name
     vault = manifest.has_vault(index)

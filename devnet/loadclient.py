@@ -17,7 +17,9 @@ _FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
 _ELSEWHERE = frozenset({"halted", "disk_low", "not_ready", "internal"})
 
 
-class _Problem(msgspec.Struct):
+class Refusal(msgspec.Struct):
+    """Why something was not taken: the code of the problem document."""
+
     code: str
 
 
@@ -28,7 +30,7 @@ class Fate(msgspec.Struct):
     state: str
     code: str = ""
     duplicate: bool = False
-    problem: _Problem | None = None
+    problem: Refusal | None = None
 
 
 class _Batch(msgspec.Struct):
@@ -82,7 +84,7 @@ class Sender:
                     answer = await response.read()
                 if response.status == 200:  # noqa: PLR2004 - OK
                     return Answered(node, msgspec.json.decode(answer, type=_Batch).results)
-                problem = msgspec.json.decode(answer, type=_Problem)
+                problem = msgspec.json.decode(answer, type=Refusal)
             except (*_FAILURES, msgspec.DecodeError):
                 continue
             fates = [Fate(tx.tx_id.hex(), "unknown", problem=problem) for tx in batch]
@@ -127,7 +129,7 @@ class Follower:
                 answer = await response.read()
             if response.status == 200:  # noqa: PLR2004 - OK
                 return msgspec.json.decode(answer, type=_Block)
-            code = msgspec.json.decode(answer, type=_Problem).code
+            code = msgspec.json.decode(answer, type=Refusal).code
         except (*_FAILURES, msgspec.DecodeError):
             return None
         return _NONE_YET if code in ("not_ready", "height_in_future") else None

@@ -32,9 +32,13 @@ from devnet.limits import GONE_S, POLL_S, READY_S, STOP_S, TAIL_LINES
 from devnet.manifest import Manifest
 from devnet.ports import HOST, Ports, free_block, require_free
 from devnet.processes import ProcessId, RunState, recall, remember, spawn
+from medquorum.errors import MalformedError
 from medquorum.genesis import Genesis
 from medquorum.genesis import load as load_genesis
+from node.config.load import load
 from node.errors import ConfigError
+from node.ledger.genesis import genesis_changes
+from node.modules import installed_registry
 from storage.signstate import SignState
 
 FORMAT: Final = 1
@@ -120,12 +124,13 @@ class Network:
         directory.path.mkdir(parents=True, exist_ok=True)
         try:
             genesis = make_genesis(manifest, keys, ports, now_ms)
-            genesis.check()
+            genesis_changes(genesis, installed_registry())
             for index in range(count):
                 make_home(
                     directory, index, manifest=manifest, keys=keys, genesis=genesis, ports=ports
                 )
-        except ConfigError as error:
+                load(directory.node(index).config_file, {}, {})
+        except (ConfigError, MalformedError) as error:
             raise ManifestError(str(error)) from None
         nodes = tuple(
             NodeInfo(
@@ -221,15 +226,13 @@ class Network:
     def stop(self, nodes: Iterable[NodeInfo], *, timeout_s: float = STOP_S) -> list[Stopped]:
         """Ask all to stop, then wait for each; those that do not are killed."""
         leaving = [(node, self.process(node)) for node in nodes]
-        for _, process in leaving:
-            if process is not None:
-                process.signal(signal.SIGTERM)
+        # The answer tells whether it was there; a moment later it may be gone because of us.
+        running = [p is not None and p.ask_to_end() for _, p in leaving]
         done = []
-        for node, process in leaving:
-            running = process is not None and process.alive
-            gracefully = process is None or process.end(timeout_s)
+        for (node, process), was_running in zip(leaving, running, strict=True):
+            gracefully = process is None or process.wait_end(timeout_s)
             self._forget(node)
-            done.append(Stopped(node, running, gracefully))
+            done.append(Stopped(node, was_running, gracefully))
         return done
 
     def kill(self, node: NodeInfo) -> ProcessId:

@@ -98,11 +98,16 @@ class ProcessId(msgspec.Struct, frozen=True):
             time.sleep(POLL_S)
         return True
 
-    def end(self, timeout_s: float) -> bool:
-        """SIGTERM, then SIGKILL when the time is over. False if it had to be killed."""
-        # A paused process would take note of SIGTERM only after it is resumed.
-        polite = self.signal(signal.SIGTERM) and self.signal(signal.SIGCONT)
-        if not polite or self.wait_gone(timeout_s):
+    def ask_to_end(self) -> bool:
+        """SIGTERM, once: a second one demands an end at once of a node. False if it is gone."""
+        # A paused process takes note only after it is resumed.
+        there = self.signal(signal.SIGTERM)
+        self.signal(signal.SIGCONT)
+        return there
+
+    def wait_end(self, timeout_s: float) -> bool:
+        """Wait for one that was asked; SIGKILL when the time is over. False if it came to that."""
+        if self.wait_gone(timeout_s):
             return True
         self.signal(signal.SIGKILL)
         self.wait_gone(GONE_S)
