@@ -185,7 +185,7 @@ class Node:
     def _make_engine(self) -> Engine:
         """The engine, which only observes as long as it may have voted here before."""
         guard, started = self.stores.guard, self.work.height_started()
-        last_vote = None if guard is None or guard.last is None else guard.last[0]
+        last_vote = None if guard is None else guard.last
         first = voting_from(last_vote, self.chain.tip.height, self.stores.records)
         if guard is None or first == started.height:
             return self._recover(started, self.keys.validator, self.stores.records)

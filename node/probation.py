@@ -11,20 +11,52 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from consensus.engine import Effects, Engine, EngineStatus, Event, HeightStarted
-from consensus.messages import LogRecord
+from consensus.messages import (
+    AcceptedRecord,
+    CommittedRecord,
+    LogRecord,
+    ProposedRecord,
+    RoundChangedRecord,
+)
 
 
-def voting_from(last_vote_height: int | None, tip_height: int, records: Sequence[LogRecord]) -> int:
+def voting_from(
+    last_vote: tuple[int, int, int] | None, tip_height: int, records: Sequence[LogRecord]
+) -> int:
     """The first height at which a validator may vote after a start.
 
-    `last_vote_height` is the sign state's, `records` are the consensus log's.
+    `last_vote` is the sign state's: height, round and phase. `records` are the consensus log's.
     """
-    if last_vote_height is None or last_vote_height <= tip_height:
+    if last_vote is None or last_vote[0] <= tip_height:
         return tip_height + 1
-    remembered = any(record.height == last_vote_height for record in records)
-    if last_vote_height == tip_height + 1 and remembered:
-        return last_vote_height
-    return last_vote_height + 1
+    if last_vote[0] == tip_height + 1 and _remembers(records, last_vote):
+        return last_vote[0]
+    return last_vote[0] + 1
+
+
+def _remembers(records: Sequence[LogRecord], vote: tuple[int, int, int]) -> bool:
+    """Whether the log reaches as far as this vote.
+
+    That it holds something of the height is not enough: an older copy of it does too.
+    """
+    known = [record for record in records if record.height == vote[0]]
+    announced = [place for record in known if (place := _announced(record)) is not None]
+    return vote in announced if announced else len(known) > 0
+
+
+def _announced(record: LogRecord) -> tuple[int, int, int] | None:
+    """Height, round and phase of the vote that this record precedes (messages.vote_position)."""
+    match record:
+        case RoundChangedRecord():
+            return (record.height, record.round, 0)
+        case ProposedRecord():
+            return (record.height, record.round, 1)
+        case AcceptedRecord():
+            return (record.height, record.round, 2)
+        case CommittedRecord():
+            return (record.height, record.round, 3)
+        case _:
+            return None
 
 
 class Probation:

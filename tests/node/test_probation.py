@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from consensus.engine import Effects, EngineStatus, Event, HeightStarted, WorkAvailable
-from consensus.messages import AcceptedRecord, LogRecord
+from consensus.messages import AcceptedRecord, CommittedRecord, LogRecord, RoundChangedRecord
 from medquorum.block import ValidatorSet
 from node.probation import Probation, voting_from
 
@@ -33,7 +33,19 @@ def record(height: int) -> LogRecord:
 def test_a_validator_votes_only_where_it_knows_what_it_voted(
     last_vote: int | None, tip: int, records: list[int], first: int
 ) -> None:
-    assert voting_from(last_vote, tip, [record(height) for height in records]) == first
+    vote = None if last_vote is None else (last_vote, 0, 2)
+    assert voting_from(vote, tip, [record(height) for height in records]) == first
+
+
+@pytest.mark.parametrize(
+    ("last_vote", "first"),
+    [((6, 1, 3), 6), ((6, 1, 0), 6), ((6, 2, 0), 7), ((6, 1, 2), 7)],
+)
+def test_an_older_copy_of_the_log_does_not_remember_the_votes_after_it(
+    last_vote: tuple[int, int, int], first: int
+) -> None:
+    log = [record(6), RoundChangedRecord(6, 1), CommittedRecord(6, 1, HASH, HASH)]
+    assert voting_from(last_vote, 5, log) == first
 
 
 class Named:
