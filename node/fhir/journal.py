@@ -204,6 +204,34 @@ class Journal:
         rows = self._db.execute("SELECT DISTINCT identity FROM patients ORDER BY identity")
         return [identity for (identity,) in rows]
 
+    def most_recorded(self, hospital: bytes, types: Sequence[str]) -> tuple[str, bytes, int] | None:
+        """Of the patients of a hospital, one known at others too if there is one, the one with the
+        most anchored records of these types: identity, pseudonym and how many.
+        """
+        marks = ", ".join("?" * len(types))
+        row = self._db.execute(
+            "SELECT patients.identity, patients.pid, COUNT(*) AS count,"  # noqa: S608 - question marks
+            " (SELECT COUNT(*) > 1 FROM patients AS all_pids"
+            "  WHERE all_pids.identity = patients.identity) AS elsewhere"
+            " FROM resources JOIN patients ON resources.pid = patients.pid"
+            " JOIN batches ON resources.batch = batches.id"
+            f" WHERE resources.hospital = ? AND height IS NOT NULL AND type IN ({marks})"
+            " GROUP BY patients.pid ORDER BY elsewhere DESC, count DESC, patients.identity LIMIT 1",
+            (hospital, *types),
+        )
+        found: tuple[str, bytes, int, int] | None = row.fetchone()
+        return None if found is None else found[:3]
+
+    def transactions_of(self, pid: bytes) -> list[tuple[str, bytes, int]]:
+        """What put a pseudonym and its records on the chain: kind, transaction id and height."""
+        rows = self._db.execute(
+            "SELECT DISTINCT kind, txid, height FROM batches WHERE height IS NOT NULL AND ("
+            " id IN (SELECT batch FROM patients WHERE pid = ?)"
+            " OR id IN (SELECT batch FROM resources WHERE pid = ?)) ORDER BY batches.id",
+            (pid, pid),
+        )
+        return rows.fetchall()
+
     def unregistered(self, pids: Iterable[bytes]) -> list[bytes]:
         """Those of `pids` that no transaction has registered."""
         return [
