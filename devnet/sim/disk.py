@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
+from devnet.sim.dice import Dice
 from devnet.sim.loop import PowerCutError
 from storage.errors import DiskFailedError, DiskFullError
 from storage.files import OpenFile
@@ -51,7 +51,7 @@ class Backup:
 class SimDisk:
     """The disk of one machine. Outlives the processes that use it through `mount`."""
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Dice) -> None:
         self.rng = rng
         self.faults = DiskFaults()
         self.store = MemoryKV()
@@ -60,12 +60,12 @@ class SimDisk:
 
     def power_cut(self) -> None:
         """Lose what is not on the platter, or most of it."""
-        keep_new_names = self.rng.random() < 0.5
+        keep_new_names = self.rng.chance(0.5)
         names = dict(self._seen) if keep_new_names else dict(self._platter)
         for node in names.values():
             node.content = node.durable = self._torn(node)
         self._seen, self._platter = names, dict(names)
-        if self.rng.random() < 0.5:
+        if self.rng.chance(0.5):
             self.store.crash()
 
     def process_ends(self) -> None:
@@ -112,7 +112,7 @@ class SimDisk:
             return node.durable
         extra = node.content[len(node.durable) :]
         kept = extra[: self.rng.randint(0, len(extra))]
-        if len(kept) > 0 and self.rng.random() < 0.3:
+        if len(kept) > 0 and self.rng.chance(0.3):
             kept = kept[:-1] + bytes([kept[-1] ^ (1 << self.rng.randrange(8))])
         return node.durable + kept
 
@@ -132,7 +132,7 @@ class SimFiles:
         if node is None:
             return None
         data, rng = node.content, self._disk.rng
-        if len(data) > 0 and self._disk.faults.rot > 0 and rng.random() < self._disk.faults.rot:
+        if len(data) > 0 and rng.chance(self._disk.faults.rot):
             place = rng.randrange(len(data))
             data = data[:place] + bytes([data[place] ^ (1 << rng.randrange(8))]) + data[place + 1 :]
         return data
@@ -195,13 +195,13 @@ class SimFiles:
     def refuse_if_full(self, path: Path, operation: str) -> None:
         """Raise DiskFullError now and then."""
         faults = self._disk.faults
-        if faults.full > 0 and self._disk.rng.random() < faults.full:
+        if self._disk.rng.chance(faults.full):
             raise DiskFullError(path, operation, "no space left on device")
 
     def fail_sometimes(self, path: Path) -> None:
         """Raise DiskFailedError now and then."""
         faults = self._disk.faults
-        if faults.sync_fails > 0 and self._disk.rng.random() < faults.sync_fails:
+        if self._disk.rng.chance(faults.sync_fails):
             raise DiskFailedError(path, "sync", "input/output error")
 
 
@@ -266,12 +266,12 @@ class SimKV:
             raise self._failed
         self._boundary("kv write")
         faults, rng = self._disk.faults, self._disk.rng
-        if faults.full > 0 and rng.random() < faults.full:
+        if rng.chance(faults.full):
             self._failed = DiskFullError("chain", "write", "no space left on device")
-        elif sync and faults.sync_fails > 0 and rng.random() < faults.sync_fails:
+        elif sync and rng.chance(faults.sync_fails):
             self._failed = DiskFailedError("chain", "sync", "input/output error")
         if self._failed is not None:
-            if rng.random() < 0.5:
+            if rng.chance(0.5):
                 self._store.write(batch, sync=False)
             raise self._failed
         self._store.write(batch, sync=sync)

@@ -11,9 +11,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Context
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from typing_extensions import TypeVarTuple, Unpack, override
 
@@ -55,11 +56,28 @@ class SimLoop(asyncio.BaseEventLoop):
         self._planned = False
         self._resume_us = 0
         self._busy_until: dict[str, int] = {}
+        self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
 
     def kill(self) -> None:
-        """Do nothing from now on."""
+        """Do nothing from now on. What tasks still clean up, they do now, to no effect."""
         self.dead = True
         self._queue.clear()
+        for task in list(self._tasks):
+            # The one that is running, if any, ends by the exception that its caller raises.
+            with suppress(ValueError, RuntimeError):
+                task.get_coro().close()
+
+    @override
+    def create_task(
+        self,
+        coro: Any,
+        *,
+        name: object = None,
+        context: Context | None = None,
+    ) -> asyncio.Task[Any]:
+        task = super().create_task(coro, name=name, context=context)
+        self._tasks.add(task)
+        return task
 
     def pause(self, until_us: int) -> None:
         """Stand still, as a stopped process does: what comes in the meantime waits."""
@@ -73,7 +91,7 @@ class SimLoop(asyncio.BaseEventLoop):
     def call_soon(
         self,
         callback: Callable[[Unpack[Args]], object],
-        *args: Unpack[Args],
+        *args: *Args,
         context: Context | None = None,
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
@@ -87,7 +105,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self,
         delay: float,
         callback: Callable[[Unpack[Args]], object],
-        *args: Unpack[Args],
+        *args: *Args,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         return self.call_at(self.time() + delay, callback, *args, context=context)
@@ -97,7 +115,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self,
         when: float,
         callback: Callable[[Unpack[Args]], object],
-        *args: Unpack[Args],
+        *args: *Args,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
@@ -152,6 +170,7 @@ class SimLoop(asyncio.BaseEventLoop):
         # Closing would make what is left of a killed node raise while it is collected.
         return False
 
+    @override
     def __del__(self, _warn: object = None) -> None:
         """Nothing to release: no file, no socket, no thread."""
 

@@ -6,8 +6,9 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from hashlib import sha256
-from random import Random
 from typing import Final
+
+from devnet.sim.dice import Dice
 
 US_PER_MS: Final = 1_000
 US_PER_S: Final = 1_000_000
@@ -17,15 +18,20 @@ TRACE_LINES_KEPT: Final = 400
 Call = Callable[[], None]
 
 
+class Violation(Exception):  # noqa: N818 - what a checker found, not an error of the checker
+    """A promise is broken."""
+
+
 class World:
     """Time in microseconds from the start of the run. Nothing here reads a real clock."""
 
     def __init__(self, seed: int, show: Callable[[str], None] | None = None) -> None:
         self.seed = seed
-        self.rng = Random(seed)
+        self.rng = Dice(seed)
         self.now_us = 0
         self.events = 0
         self.recent: deque[str] = deque(maxlen=TRACE_LINES_KEPT)
+        self.violation: Violation | None = None
         self._show = show
         self._heap: list[tuple[int, int, Call]] = []
         self._count = 0
@@ -63,7 +69,16 @@ class World:
             self.now_us, _, call = heapq.heappop(self._heap)
             self.events += 1
             call()
+            if self.violation is not None:
+                raise self.violation
         return True
+
+    def fail(self, text: str, cause: BaseException | None = None) -> None:
+        """A checker has found something: the run ends after the event that is being carried out."""
+        if self.violation is None:
+            self.note(f"VIOLATION {text}")
+            self.violation = Violation(text)
+            self.violation.__cause__ = cause
 
     def mix(self, data: bytes) -> None:
         """Make the trace hash depend on this, at this time."""

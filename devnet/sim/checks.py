@@ -1,0 +1,307 @@
+"""What must hold of every run (design invariants S1 to S7, L1 to L3), seen from outside the nodes.
+
+The checkers have their own arithmetic and keep their own books; they ask no replica's opinion.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from consensus.engine import Effects, Event
+from consensus.messages import Commit, Message, Vote, decode_message, vote_payload, vote_phase
+from devnet.sim.machine import Machine
+from devnet.sim.world import World
+from medquorum.block import Result, ValidatorSet
+from medquorum.certificate import CommitCertificate, VoteTag, unpack_signers, vote_bytes
+from medquorum.errors import MedQuorumError
+from medquorum.genesis import Genesis
+from medquorum.keys import verify
+from medquorum.receipt import verify_receipt
+from node.ledger.errors import UnservedCodeError
+from node.limits import FETCHED_TXS_KEPT, INBOX_EVENTS_MAX, INTAKE_TXS_MAX
+from node.receipts import receipt_file
+from node.wire import FrameKind
+from storage.chain import CommittedBlock
+from storage.errors import DamagedError, DiskError, DoubleSignRefusedError
+
+SLACK_EVENTS: Final = 1_000
+"""How far the inbox may exceed its limit: own answers are never dropped, and they are few."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a height is, for everybody and for ever."""
+
+    block_hash: bytes
+    result_hash: bytes
+    by: str
+
+
+@dataclass(slots=True)
+class Allowed:
+    """What a run has made possible, so that it is no violation."""
+
+    disk_errors: bool = False
+    damage: bool = False
+    old_software: set[str] = field(default_factory=set)
+    """Machines that lack code which governance may activate."""
+
+
+class Checker:
+    """Sees what every machine says, commits and dies of. Implements machine.Observer.
+
+    `byzantine` are the vote keys that lie; everything is demanded of all the others.
+    """
+
+    def __init__(self, world: World, genesis: Genesis, byzantine: frozenset[bytes]) -> None:
+        self.world = world
+        self.genesis = genesis
+        self.byzantine = byzantine
+        self.allowed = Allowed()
+        self.settled: dict[int, Settled] = {}
+        self.sets: dict[int, ValidatorSet] = {1: genesis.validator_set()}
+        self.where: dict[bytes, tuple[int, int, str]] = {}
+        """Height, place and outcome of every transaction that an honest node committed."""
+        self.evidence: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.stops: Counter[str] = Counter()
+        self.rounds_max = 0
+        self.votes = 0
+        self._tips: dict[str, int] = {}
+        self._said: dict[tuple[bytes, int, int, int], tuple[bytes | int, ...]] = {}
+        self._results: dict[tuple[bytes, int, bytes], bytes] = {}
+        self._commits: dict[tuple[int, int, bytes, bytes], set[bytes]] = {}
+        self._last: tuple[bytes, Message] | None = None
+
+    def is_honest(self, machine: Machine) -> bool:
+        """Whether everything is demanded of this machine."""
+        return machine.validator is None or machine.validator.public not in self.byzantine
+
+    @property
+    def height(self) -> int:
+        """The highest height that an honest node has committed."""
+        return max(self._tips.values(), default=0)
+
+    # S1, S3, S4: what is committed.
+
+    def committed(self, machine: Machine, block: CommittedBlock) -> None:
+        """An honest node's chain has grown."""
+        header, certificate = block.header, block.certificate
+        self.world.mix(machine.name.encode() + certificate.block_hash + certificate.result_hash)
+        if not self.is_honest(machine):
+            return
+        self._tips[machine.name] = header.height
+        self.rounds_max = max(self.rounds_max, certificate.round)
+        new = header.height not in self.settled
+        self._settles(header.height, header.hash(), block.result.hash(), machine.name)
+        if not new and header.height + 1 in self.sets:
+            return
+        self._check_certificate(header.hash(), header.height, block.result, certificate)
+        self.sets[header.height + 1] = block.next_validators
+        self.world.note(
+            f"{machine.name}: height {header.height} round {certificate.round}"
+            f" txs {header.tx_count} {header.hash().hex()[:12]}"
+        )
+        for outcome in block.outcomes:
+            place = (header.height, outcome.index, outcome.code)
+            if self.where.setdefault(outcome.tx_id, place) != place:
+                self.world.fail(f"S4: {outcome.tx_id.hex()[:16]} was executed twice")
+
+    def _settles(self, height: int, block_hash: bytes, result_hash: bytes, by: str) -> None:
+        known = self.settled.setdefault(height, Settled(block_hash, result_hash, by))
+        if known.block_hash != block_hash:
+            self.world.fail(f"S1: height {height}: {by} has another block than {known.by}")
+        elif known.result_hash != result_hash:
+            self.world.fail(f"S3: height {height}: {by} has another result than {known.by}")
+
+    def _check_certificate(
+        self, block_hash: bytes, height: int, result: Result, certificate: CommitCertificate
+    ) -> None:
+        members = self.sets[height].validators
+        signers = unpack_signers(certificate.signers, len(members))
+        tag = VoteTag.COMMIT if self.genesis.engine == "pbft" else VoteTag.APPEND
+        message = vote_bytes(
+            tag,
+            self.genesis.chain_id(),
+            height,
+            certificate.round,
+            (block_hash, result.hash()),
+        )
+        pairs = zip(signers, certificate.signatures, strict=True)
+        if len(set(signers)) < self.quorum(len(members)) or not all(
+            verify(members[place].key, message, signature) for place, signature in pairs
+        ):
+            self.world.fail(f"S1: the certificate of height {height} does not hold")
+
+    def quorum(self, n: int) -> int:
+        """How many of n must sign: written down a second time, not borrowed from the engine."""
+        return -(-2 * n // 3) if self.genesis.engine == "pbft" else n // 2 + 1
+
+    # S2: what is said.
+
+    def sent(self, machine: Machine, kind: int, payload: bytes) -> None:
+        """A frame leaves a machine."""
+        self.world.mix(payload[:64])
+        if kind != FrameKind.CONSENSUS or not self.is_honest(machine):
+            return
+        if self._last is None or self._last[0] is not payload:
+            self._last = (payload, decode_message(payload))
+            message = self._last[1]
+            if isinstance(message, Vote) and machine.validator is not None:
+                self._voted(machine, machine.validator.public, message)
+
+    def _voted(self, machine: Machine, key: bytes, vote: Vote) -> None:
+        if vote.signer != key or machine.node is None:
+            return
+        self.votes += 1
+        place = (vote.height, vote.round, vote_phase(vote))
+        said = self._said.setdefault((key, *place), vote_payload(vote))
+        if said != vote_payload(vote):
+            self.world.fail(f"S2: {machine.name} said two things at {place}")
+        disk, home, guard = machine.disk, machine.home, machine.node.stores.guard
+        if not (disk.is_synced(home.consensus_log) and disk.is_synced(home.sign_state)):
+            self.world.fail(f"S2: {machine.name} voted at {place} before it was durable")
+        if guard is None or guard.last is None or guard.last < place:
+            self.world.fail(f"S2: {machine.name} voted at {place} past its sign state")
+        if isinstance(vote, Commit):
+            self._commit_said(machine, key, vote)
+
+    def _commit_said(self, machine: Machine, key: bytes, vote: Commit) -> None:
+        signed = self._results.setdefault((key, vote.height, vote.block_hash), vote.result_hash)
+        if signed != vote.result_hash:
+            self.world.fail(f"S2: {machine.name} signed two results of one block")
+        members = self.sets.get(vote.height)
+        if members is None:
+            return
+        keys = {validator.key for validator in members.validators}
+        choice = (vote.height, vote.round, vote.block_hash, vote.result_hash)
+        signers = self._commits.setdefault(choice, set())
+        signers.add(key)
+        # A certificate that could exist counts as one: Byzantine validators sign anything.
+        if len(signers & keys) + len(self.byzantine & keys) >= self.quorum(len(keys)):
+            self._settles(vote.height, vote.block_hash, vote.result_hash, "a possible certificate")
+
+    def stepped(self, machine: Machine, event: Event, effects: Effects) -> None:
+        """No honest validator is convicted, blamed, or made to halt."""
+        del event
+        for evidence in effects.evidence:
+            self.evidence[evidence.kind] += 1
+            if evidence.validator not in self.byzantine:
+                self.world.fail(f"{machine.name} convicts an honest validator: {evidence.kind}")
+        self.reasons.update(effects.dropped)
+        if not self.is_honest(machine):
+            return
+        for fault in effects.faults:
+            self.reasons[fault.reason] += 1
+            if fault.peer not in self.byzantine:
+                self.world.fail(f"{machine.name} blames an honest validator: {fault.reason}")
+        if effects.halt is not None:
+            self.world.fail(f"{machine.name} halts: {effects.halt.reason} {effects.halt.detail}")
+
+    # S5, S7: what survives, and what ends.
+
+    def booted(self, machine: Machine) -> None:
+        """What was committed before is still there."""
+        if machine.node is None or not self.is_honest(machine):
+            return
+        chain = machine.node.chain
+        known = self._tips.get(machine.name, 0)
+        if machine.amnesiac:
+            machine.amnesiac = False
+            self._tips[machine.name] = chain.tip.height
+        elif chain.tip.height < known:
+            self.world.fail(f"S5: {machine.name} had {known} and came back at {chain.tip.height}")
+        settled = self.settled.get(chain.tip.height)
+        if settled is not None and settled.result_hash != chain.tip.result_hash:
+            self.world.fail(f"S3: {machine.name} came back with another result")
+
+    def stopped(self, machine: Machine, error: BaseException) -> None:
+        """A node ended by itself: only for a reason that this run has given it."""
+        for cause in _leaves(error):
+            self.stops[type(cause).__name__] += 1
+            if not self.is_honest(machine) or self._is_allowed(machine, cause):
+                continue
+            self.world.fail(f"S7: {machine.name} stopped: {type(cause).__name__}: {cause}", cause)
+
+    def _is_allowed(self, machine: Machine, cause: BaseException) -> bool:
+        match cause:
+            case DiskError():
+                return self.allowed.disk_errors
+            case DamagedError() | DoubleSignRefusedError():
+                return self.allowed.damage
+            case UnservedCodeError():
+                return machine.name in self.allowed.old_software
+            case _:
+                return False
+
+    def check_bounds(self, machines: list[Machine]) -> None:
+        """Nothing that a peer or a client can fill exceeds its limit (S7)."""
+        for machine in machines:
+            node = machine.node
+            if node is None:
+                continue
+            if len(node.inbox) > INBOX_EVENTS_MAX + SLACK_EVENTS:
+                self.world.fail(f"S7: the inbox of {machine.name} holds {len(node.inbox)}")
+            if len(node.intake) > INTAKE_TXS_MAX or len(node.bodies._fetched) > FETCHED_TXS_KEPT:
+                self.world.fail(f"S7: the intake of {machine.name} is beyond its limit")
+            if len(node.pool) > machine.config.mempool.txs_max:
+                self.world.fail(f"S7: the mempool of {machine.name} is beyond its limit")
+            node.pool.check_invariants()
+
+    # At the end.
+
+    def check_receipts(self, machine: Machine, limit: int) -> int:
+        """Receipts of committed transactions verify; changed or made-up ones do not (S6)."""
+        if machine.node is None:
+            return 0
+        blocks = machine.node.chain.blocks
+        known = sorted(tx for tx, place in self.where.items() if place[0] <= blocks.tip())
+        chosen = self.world.rng.sample(known, min(limit, len(known)))
+        for tx_id in chosen:
+            data = receipt_file(blocks, tx_id)
+            if data is None:
+                self.world.fail(f"S6: {machine.name} has no receipt of {tx_id.hex()[:16]}")
+                continue
+            height, _, code = self.where[tx_id]
+            proven = verify_receipt(data, self.genesis)
+            if (proven.height, proven.code) != (height, code):
+                self.world.fail(f"S6: a receipt says {proven.height} {proven.code}")
+            self._check_forged(data)
+        if receipt_file(blocks, bytes(32)) is not None:
+            self.world.fail("S6: there is a receipt of nothing")
+        return len(chosen)
+
+    def _check_forged(self, data: bytes) -> None:
+        place = self.world.rng.randrange(len(data))
+        forged = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+        try:
+            verify_receipt(forged, self.genesis)
+        except MedQuorumError:
+            return
+        if forged.split() != data.split():
+            self.world.fail("S6: a changed receipt verifies")
+
+    def check_equal_states(self, machines: list[Machine]) -> None:
+        """Machines of equal height have the same state, pair by pair (S3)."""
+        found: dict[int, tuple[str, bytes]] = {}
+        for machine in machines:
+            if machine.node is None or not self.is_honest(machine):
+                continue
+            chain = machine.node.chain
+            spaces = tuple(
+                pair
+                for module in machine.registry.modules
+                for pair in chain.state.scan(module.name, b"", b"\xff" * 64)
+            )
+            digest = repr(spaces).encode()
+            name, other = found.setdefault(chain.tip.height, (machine.name, digest))
+            if other != digest:
+                self.world.fail(f"S3: {machine.name} and {name} differ at {chain.tip.height}")
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    return [error]

@@ -1,0 +1,109 @@
+"""The machines of a run, founded from its options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from devnet.sim.dice import Dice
+from devnet.sim.disk import SimDisk
+from devnet.sim.machine import Machine, Observer, Pace
+from devnet.sim.network import Net, Weather
+from devnet.sim.options import Options
+from devnet.sim.register import REGISTER
+from devnet.sim.world import World
+from medquorum.block import Validator
+from medquorum.genesis import Genesis, GenesisOrg
+from medquorum.keys import SigningKey, derive_seed
+from node.config.schema import Config, Consensus
+from node.ledger.registry import Registry
+from node.ledger.types import BUILT_IN
+
+GENESIS_TIME_MS = 1_800_000_000_000
+REGISTRY = Registry([*BUILT_IN, REGISTER])
+
+
+def key_of(purpose: str) -> SigningKey:
+    """A key that is the same in every run."""
+    return SigningKey(derive_seed(b"simulator", purpose))
+
+
+def found(options: Options) -> Genesis:
+    """A chain of n hospitals with a validator each."""
+    orgs = [derive_seed(b"simulator org", str(place)) for place in range(options.n)]
+    return Genesis(
+        1,
+        "devnet-sim",
+        GENESIS_TIME_MS,
+        options.engine,
+        (),
+        tuple(
+            GenesisOrg(org, "hospital", bytes(32), "xx", key_of(f"org {place}").public, "")
+            for place, org in enumerate(orgs)
+        ),
+        tuple(
+            Validator(key_of(f"vote {place}").public, key_of(f"node {place}").public, org)
+            for place, org in enumerate(orgs)
+        ),
+    )
+
+
+@dataclass(slots=True)
+class Cluster:
+    """The machines and what joins them."""
+
+    world: World
+    options: Options
+    genesis: Genesis
+    net: Net
+    observer: Observer
+
+    def add(self, name: str, node_key: SigningKey, validator: SigningKey | None) -> Machine:
+        """One more machine with an empty disk."""
+        options, rng = self.options, self.world.rng
+        machine = Machine(
+            world=self.world,
+            net=self.net,
+            observer=self.observer,
+            name=name,
+            node_key=node_key,
+            validator=validator,
+            genesis=self.genesis,
+            registry=REGISTRY,
+            config=Config(
+                consensus=Consensus(
+                    round_ms=options.round_ms,
+                    round_ms_max=options.round_ms_max,
+                    resend_ms=options.resend_ms,
+                )
+            ),
+            disk=SimDisk(Dice(rng.random())),
+        )
+        machine.pace = Pace(
+            sync_ms=(0.1, options.sync_ms),
+            execute_ms=(0.1, options.execute_ms),
+            execute_tail=options.execute_tail,
+            crash=options.crash,
+        )
+        machine.disk.faults.sync_fails = options.sync_fails
+        machine.disk.faults.full = options.full
+        machine.rate = 1.0 + rng.uniform(-options.drift, options.drift)
+        machine.skew_ms = rng.randint(-options.skew_ms, options.skew_ms)
+        return machine
+
+    def calm(self) -> None:
+        """No fault happens any more, and everything that was down comes up. Liars go on lying."""
+        self.net.weather = Weather(delay_ms=(0.5, 3.0))
+        self.net.lose = None
+        self.net.slow.clear()
+        self.net.cut(set())
+        for machine in self.net.machines:
+            machine.pace.crash = 0.0
+            machine.pace.execute_tail = 0.0
+            low, high = machine.pace.execute_ms
+            machine.pace.execute_ms = (low, min(high, self.options.round_ms / 4))
+            machine.disk.faults.sync_fails = machine.disk.faults.full = 0.0
+            machine.disk.faults.rot = 0.0
+            machine.skew_ms = 0
+            machine.restart_ms = (20.0, 100.0)
+            if not machine.is_up:
+                machine.boot()

@@ -1,0 +1,148 @@
+"""The node of a machine: node.app.Node on the simulator's transport, watched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+from typing_extensions import override
+
+from consensus.engine import Effects, Engine, EngineStatus, Event
+from devnet.sim.world import World
+from node.app import Node
+from node.ops.metrics import Metrics
+from p2p.model import Lane
+from p2p.transport import Transport
+from storage.chain import CommittedBlock
+
+if TYPE_CHECKING:
+    from devnet.sim.machine import Machine
+
+
+class WatchedEngine:
+    """An engine whose invariants are checked, and whose effects are seen, at every step."""
+
+    def __init__(self, engine: Engine, seen: Callable[[Event, Effects], None]) -> None:
+        self._engine = engine
+        self._seen = seen
+
+    def start(self) -> Effects:
+        """See Engine.start."""
+        return self._engine.start()
+
+    def step(self, event: Event) -> Effects:
+        """See Engine.step."""
+        effects = self._engine.step(event)
+        self._engine.check_invariants()
+        self._seen(event, effects)
+        return effects
+
+    def status(self) -> EngineStatus:
+        """See Engine.status."""
+        return self._engine.status()
+
+    def check_invariants(self) -> None:
+        """See Engine.check_invariants."""
+        self._engine.check_invariants()
+
+
+class QuietMetrics(Metrics):
+    """Metrics that cost nothing and count the reasons of what was dropped."""
+
+    def __init__(self, count: Callable[[str], None]) -> None:
+        super().__init__(version="sim")
+        self._count = count
+
+    @override
+    def dropped(self, reason: str) -> None:
+        self._count(reason)
+
+    @override
+    def committed(self, block: CommittedBlock, validators: object) -> None:
+        """Not measured."""
+
+    @override
+    def commit_latency(self, seconds: float) -> None:
+        """Not measured."""
+
+
+class SimNode(Node):
+    """The node of a machine."""
+
+    def __init__(self, machine: Machine, **parts: Any) -> None:
+        self._machine = machine
+        super().__init__(**parts)
+
+    @override
+    def _make_transport(self) -> Transport:
+        return cast(Transport, Links(self._machine))
+
+    @override
+    def _make_engine(self) -> Engine:
+        machine = self._machine
+        return WatchedEngine(super()._make_engine(), machine.engine_stepped)
+
+
+class Links:
+    """What a node sees of the network: the part of the transport that it uses."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._epoch = machine.epoch
+
+    @property
+    def _is_current(self) -> bool:
+        return self._machine.is_up and self._machine.epoch == self._epoch
+
+    def send(self, peer: bytes, lane: Lane, kind: int, payload: bytes) -> bool:
+        """See node.network.Links."""
+        if not self._is_current:
+            return False
+        return self._machine.send(peer, lane, kind, payload)
+
+    def connected(self) -> tuple[bytes, ...]:
+        """See node.network.Links."""
+        return self._machine.net.connected(self._machine) if self._is_current else ()
+
+    def disconnect(self, peer: bytes, reason: str) -> None:
+        """See node.network.Links."""
+        if self._is_current:
+            self._machine.net.ban(self._machine, peer, reason)
+
+    def recheck_membership(self) -> None:
+        """The members have changed."""
+        world = self._machine.world
+        world.later(0, self._machine.net.recheck)
+
+
+class _Lines:
+    """Takes log lines of a node into the trace."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self._world = world
+        self._name = name
+
+    def msg(self, message: str) -> None:
+        """One line."""
+        self._world.note(f"{self._name}: {message}")
+
+    warning = error = info = debug = critical = msg
+
+
+def quiet_log(world: World, name: str) -> FilteringBoundLogger:
+    """A node's logger that writes warnings and errors into the trace."""
+
+    def render(_logger: object, _method: str, fields: Any) -> str:
+        return " ".join(
+            value.hex()[:16] if isinstance(value, bytes) else str(value)
+            for value in fields.values()
+        )
+
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        _Lines(world, name),
+        wrapper_class=structlog.make_filtering_bound_logger(30),
+        processors=[render],
+    )
+    return logger
