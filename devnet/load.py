@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 import aiohttp
 
@@ -38,9 +39,9 @@ from devnet.signing import Kind, Recipe, Signed, make
 from medquorum.client import Client
 from node.ledger.params import CORE_PARAMS, TX_WINDOW
 
-FOLLOWERS = 2
+FOLLOWERS: Final = 2
 """Nodes whose blocks are watched at once: one may be paused, and then the other one tells."""
-_WINDOW_SHARE = 0.9
+_WINDOW_SHARE: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Plan:
     accounts: int = 16
     """Accounts of each hospital between which money moves."""
     drain_s: float = DRAIN_S
+    tick_s: float = TICK_S
+    """What falls due within this time travels in one request to each node."""
 
     @property
     def count(self) -> int:
@@ -77,10 +80,10 @@ async def run_load(network: Network, plan: Plan) -> Report:
         sender = Sender(session, urls)
         async with following(session, urls, height, book):
             with signing(recipe, plan, window_of(network)) as supply:
-                ended = await _generate(plan, sender, supply, book)
-            await _drain(sender, book, plan.drain_s)
+                ended = await generate(plan, sender, supply, book)
+            await drain(sender, book, plan.drain_s)
         book.failovers = sender.failovers
-        fates = await _ask(sender, book.accepted())
+        fates = await ask(sender, book.accepted())
         stranded = await _settle(sender, book, fates, plan.drain_s)
     return make_report(
         book,
@@ -111,19 +114,32 @@ def window_of(network: Network) -> int:
 
 @asynccontextmanager
 async def following(
-    session: aiohttp.ClientSession, urls: Sequence[str], height: int, book: Book
+    session: aiohttp.ClientSession,
+    urls: Sequence[str],
+    height: int,
+    book: Book,
+    *,
+    followers: int = FOLLOWERS,
 ) -> AsyncIterator[None]:
     """Write down every block after `height` while inside."""
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(Follower(session, urls, at, book.block, height).run())
-            for at in range(min(FOLLOWERS, len(urls)))
+            for at in range(min(followers, len(urls)))
         ]
         try:
             yield
         finally:
             for task in tasks:
                 task.cancel()
+
+
+class Source(Protocol):
+    """Where signed transactions come from."""
+
+    async def take(self, count: int, height: int) -> list[Signed]:
+        """The next ones. `height` is the tip."""
+        ...
 
 
 class Supply:
@@ -175,7 +191,7 @@ async def _answering(network: Network) -> str:
     raise StateError("no node runs: `devnet up` first")
 
 
-async def _generate(plan: Plan, sender: Sender, supply: Supply, book: Book) -> float:
+async def generate(plan: Plan, sender: Sender, supply: Source, book: Book) -> float:
     """Send everything when it is due; the seconds from the first due moment to the last answer."""
     await supply.take(0, book.last_height)
     ready = await supply.take(1, book.last_height)
@@ -193,7 +209,7 @@ async def _generate(plan: Plan, sender: Sender, supply: Supply, book: Book) -> f
                 for batch in _batches(ready):
                     group.create_task(_send(sender, batch, book, slots))
                 done, ready = due, []
-            await asyncio.sleep(max(TICK_S, start + done / plan.rate - time.monotonic()))
+            await asyncio.sleep(max(plan.tick_s, start + done / plan.rate - time.monotonic()))
     return time.monotonic() - start
 
 
@@ -214,7 +230,7 @@ async def _send(sender: Sender, batch: list[Signed], book: Book, slots: asyncio.
         book.answered(batch, await sender.send(batch, batch[0].org))
 
 
-async def _drain(sender: Sender, book: Book, seconds: float) -> None:
+async def drain(sender: Sender, book: Book, seconds: float) -> None:
     """Until everything accepted was seen in a block, or the time is over, or what is left waits
     for a node that is down.
     """
@@ -242,7 +258,7 @@ async def _down(sender: Sender) -> set[int]:
     }
 
 
-async def _ask(sender: Sender, entries: Iterable[Sent]) -> dict[str, Fate]:
+async def ask(sender: Sender, entries: Iterable[Sent]) -> dict[str, Fate]:
     """What another node than took it says about each: submitting again tells the outcome of what
     is known, and nothing else happens to it. What is not known there is taken in.
     """
@@ -255,7 +271,7 @@ async def _ask(sender: Sender, entries: Iterable[Sent]) -> dict[str, Fate]:
 
 
 async def _settle(sender: Sender, book: Book, fates: dict[str, Fate], seconds: float) -> int:
-    """Deal with what only a node knows that is down now; how many. `_ask` has just handed it to
+    """Deal with what only a node knows that is down now; how many. `ask` has just handed it to
     another node, so wait until that has brought it to an end, and note how it ended.
     """
     down = await _down(sender)
@@ -267,7 +283,7 @@ async def _settle(sender: Sender, book: Book, fates: dict[str, Fate], seconds: f
     deadline = time.monotonic() + seconds
     left = stranded
     while left and time.monotonic() < deadline:
-        fates.update(await _ask(sender, left))
+        fates.update(await ask(sender, left))
         left = [e for e in left if state_of(fates.get(e.tx.tx_id.hex())) not in FINAL]
         await asyncio.sleep(POLL_S)
     return len(stranded)

@@ -7,6 +7,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,6 +76,8 @@ class Book:
         self.settled = asyncio.Event()
         """Set while everything accepted so far was seen in a block."""
         self.settled.set()
+        self._moved = asyncio.Event()
+        """Set when the next block is seen, and replaced then."""
         self._open = 0
         self._waiting_since = 0.0
 
@@ -111,12 +114,26 @@ class Book:
                 self._open -= entry.by is not None
                 if self._open == 0:
                     self.settled.set()
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
 
     def _wait_begins(self) -> None:
         if self._open == 0:
             self._waiting_since = time.monotonic()
             self.settled.clear()
         self._open += 1
+
+    async def wait_seen(self, batch: Sequence[Signed], timeout_s: float) -> None:
+        """Until what was accepted of a batch was seen in blocks, or the time is over."""
+        waited = [self.entries[tx.tx_id.hex()] for tx in batch]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, timeout_s)):
+                while any(e.by is not None and e.seen == 0.0 for e in waited):
+                    await self._moved.wait()
+
+    def seen_between(self, start: float, end: float) -> int:
+        """How many were seen in blocks in that time."""
+        return sum(start <= entry.seen < end for entry in self.entries.values())
 
     def accepted(self) -> list[Sent]:
         """What nodes took."""

@@ -1,0 +1,141 @@
+"""`python -m devnet.bench`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from devnet.bench.e2e import Result, bench_manifest, run
+from devnet.bench.limits import Limits, measure
+from devnet.commands import show
+from devnet.commands.running import bring_up
+from devnet.errors import DevnetError
+from devnet.layout import NetworkDir
+from devnet.manifest import DEFAULT_FILE, load_manifest
+from medquorum.errors import ClientError
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Measure this machine, and MedQuorum on it."""
+
+
+@cli.command("limits")
+@json_option
+def limits_command(*, as_json: bool) -> None:
+    """What single steps cost on one core: verify, sign, hash, decode, fsync."""
+    measured = measure(Path.cwd())
+    if as_json:
+        show.as_json(measured)
+    else:
+        _print_limits(measured)
+
+
+@cli.command("e2e")
+@click.option("-n", "--validators", type=click.IntRange(1, 16), default=4, show_default=True)
+@click.option("--for", "seconds", type=click.FloatRange(1), default=10.0, show_default=True)
+@click.option("--search", "search_s", type=click.FloatRange(1), default=3.0, show_default=True)
+@click.option("--accounts", type=click.IntRange(2), default=500, show_default=True)
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    default=Path.cwd,
+    help="On whose disk the nodes write. [the current one]",
+)
+@json_option
+def e2e_command(
+    *,
+    validators: int,
+    seconds: float,
+    search_s: float,
+    accounts: int,
+    folder: Path,
+    as_json: bool,
+) -> int:
+    """Throughput, latency and CPU time of a whole network on this machine. Takes about a minute.
+
+    Exit code 1 if an accepted transaction was lost.
+    """
+    manifest = load_manifest(DEFAULT_FILE, name="bench", validators=validators, base_port=0)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="bench-") as place:
+        network = bring_up(NetworkDir(Path(place) / "bench"), bench_manifest(manifest))
+        try:
+            result = asyncio.run(
+                run(network, accounts=accounts, seconds=seconds, search_s=search_s)
+            )
+        finally:
+            network.stop(network.nodes)
+            network.close()
+    if as_json:
+        show.as_json(result)
+    else:
+        _print(result)
+    return 1 if result.lost else 0
+
+
+def _print_limits(limits: Limits) -> None:
+    show.table(
+        ("step", "one core"),
+        [
+            ("verify an Ed25519 signature", f"{limits.verify_us} us"),
+            ("sign", f"{limits.sign_us} us"),
+            ("hash a transaction", f"{limits.hash_us} us"),
+            (f"decode and check a transaction of {limits.tx_bytes} B", f"{limits.decode_us} us"),
+            ("append 4 KiB and fsync", f"{limits.fsync_us} us"),
+            ("cores", limits.cores),
+        ],
+    )
+
+
+def _print(result: Result) -> None:
+    _print_limits(result.limits)
+    saturation, half = result.saturation, result.half_load
+    click.echo()
+    show.table(
+        ("under way", "committed/s", "CPU us/tx/validator"),
+        [
+            (step.window, step.committed_per_second, step.cpu_us_per_tx_per_validator)
+            for step in result.search
+        ],
+    )
+    click.echo()
+    show.table(
+        ("figure", "value"),
+        [
+            ("validators", result.validators),
+            (f"saturation, {saturation.seconds} s", f"{saturation.committed_per_second} tx/s"),
+            ("CPU per tx and validator", f"{saturation.cpu_us_per_tx_per_validator} us"),
+            ("signature bound", f"{result.signature_bound_per_second} tx/s"),
+            ("ratio to it", result.ratio_to_bound),
+            (f"latency at {half.rate:.0f} tx/s", f"p50 {half.p50_ms} ms, p99 {half.p99_ms} ms"),
+            ("lost", result.lost),
+        ],
+    )
+
+
+def main() -> None:
+    """The entry point."""
+    try:
+        result = cli.main(prog_name="scripts/bench", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(64)
+    except click.Abort:
+        sys.exit(130)
+    except DevnetError as error:
+        click.secho(f"Error: {error}", fg="red", err=True)
+        sys.exit(error.exit_code)
+    except ClientError as error:
+        click.secho(f"Error: the network did not answer as it should: {error}", fg="red", err=True)
+        sys.exit(70)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

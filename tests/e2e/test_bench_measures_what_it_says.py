@@ -1,0 +1,51 @@
+"""The measurements run on a real network, and their figures fit each other."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from devnet.layout import CHECKOUT
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "devnet.bench", *arguments],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=170,
+    )
+
+
+def test_limits_are_measured_on_this_machine() -> None:
+    ran = bench("limits", "--json")
+    limits = json.loads(ran.stdout)
+    # Verifying is two scalar multiplications, signing one, and hashing none.
+    assert limits["verify_us"] > limits["sign_us"] > limits["hash_us"] > 0
+    assert limits["fsync_us"] > 0
+
+
+def test_a_network_is_measured_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    short = ("--for", "1", "--search", "1", "--accounts", "10", "-n", "1")
+    ran = bench("e2e", *short, "--folder", str(tmp_path), "--json")
+    assert ran.returncode == 0, ran.stderr
+    result = json.loads(ran.stdout)
+    saturation = result["saturation"]
+    assert saturation["committed_per_second"] > 0
+    assert result["lost"] == 0
+    # One process cannot have used more than all cores for as long as it was measured.
+    used = saturation["cpu_us_per_tx_per_validator"] * saturation["committed_per_second"] / 1e6
+    assert 0 < used <= result["limits"]["cores"] * 1.1
+    assert 0 < result["ratio_to_bound"] < 1
+    half = result["half_load"]
+    assert half["accepted"] == half["committed"] == half["sent"]
+    assert 0 < half["p50_ms"] <= half["p99_ms"]
+    assert list(tmp_path.iterdir()) == []
