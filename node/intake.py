@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from medquorum.errors import DecodeError
 from medquorum.transaction import Transaction
@@ -23,6 +24,8 @@ from node.pending import PendingLog
 from node.threads import Threads
 from node.verifier import signatures_hold
 from storage.errors import DiskFullError, JournalFullError
+
+ROOM_CODES: Final = frozenset({"mempool_full", "rate_limited", "disk_low"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,17 @@ class Admission:
         """Whether it was just taken into the mempool."""
         return self.refusal is None and not self.duplicate
 
+    @property
+    def may_succeed_later(self) -> bool:
+        """Whether it was refused for want of room or rate only, which says nothing about it."""
+        return self.refusal is not None and self.refusal.code in ROOM_CODES
+
 
 @dataclass(slots=True)
 class _Item:
     raw: bytes
     local: bool
+    metered: bool
     answer: asyncio.Future[Admission]
 
 
@@ -54,6 +63,15 @@ class _Checked:
     item: _Item
     tx: Transaction
     org: bytes
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What an item will be told, if the write that it waits for ends well."""
+
+    item: _Item
+    tx: Transaction
+    admission: Admission
 
 
 class Intake:
@@ -81,19 +99,23 @@ class Intake:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    async def submit(self, raws: Sequence[bytes], *, local: bool) -> list[Admission]:
+    async def submit(
+        self, raws: Sequence[bytes], *, local: bool, recovered: bool = False
+    ) -> list[Admission]:
         """Check and admit, in order. `local`: from a client of this node, which then offers them to
-        its peers.
+        its peers. `recovered`: they were admitted before a restart, so neither a quota nor the
+        limit of what may wait applies.
 
         Raises RefusedError (not_ready) if too many wait already: nothing of `raws` was looked at
         then.
         """
-        if len(self._waiting) + len(raws) > INTAKE_TXS_MAX:
+        if len(self._waiting) + len(raws) > INTAKE_TXS_MAX and not recovered:
             raise RefusedError(
                 "mempool_full", "too many transactions wait to be checked", retry_after_ms=1_000
             )
         loop = asyncio.get_running_loop()
-        items = [_Item(raw, local, loop.create_future()) for raw in raws]
+        metered = local and not recovered
+        items = [_Item(raw, local, metered, loop.create_future()) for raw in raws]
         self._waiting.extend(items)
         self._work.set()
         return [await item.answer for item in items]
@@ -118,53 +140,90 @@ class Intake:
                         item.answer.cancel()
 
     async def _process(self, chunk: Sequence[_Item]) -> None:
-        checked = self._check(chunk)
+        checked, answers = self._check(chunk)
         holding = await signatures_hold(self._threads.verifiers, [entry.tx for entry in checked])
         admitted: list[PoolTx] = []
-        answers: list[tuple[_Item, Admission]] = []
         for entry, holds in zip(checked, holding, strict=True):
             pooled, admission = self._admit(entry, holds)
             if pooled is not None:
                 admitted.append(pooled)
-            answers.append((entry.item, admission))
-        if admitted:
-            lost = await self._keep(admitted)
-            if lost is not None:
-                self._pool.remove(entry.tx.id for entry in admitted)
-                answers = [
-                    (item, replace(lost, tx_id=admission.tx_id) if admission.pending else admission)
-                    for item, admission in answers
-                ]
-            else:
-                self._admitted(admitted)
-        for item, admission in answers:
-            _answer(item, admission)
+            answers.append(_Answer(entry.item, entry.tx, admission))
+        promised = self._promised(answers)
+        lost = await self._keep(promised, sync=any(answer.item.local for answer in answers))
+        if lost is not None:
+            self._pool.remove(pooled.tx.id for pooled in admitted)
+        elif admitted:
+            # What was committed during the write is nobody's work any more.
+            self._admitted([pooled for pooled in admitted if pooled.tx.id in self._pool])
+        for answer in answers:
+            _answer(answer.item, self._kept(answer, promised, lost))
+        await self._forget_final(promised)
 
-    async def _keep(self, admitted: Sequence[PoolTx]) -> Admission | None:
-        """Write them down, durably if a client waits.
+    def _promised(self, answers: Sequence[_Answer]) -> dict[bytes, Transaction]:
+        """What an answer calls pending, and so must be on the disk before the answer goes out.
 
-        On a full disk: the refusal for all of them.
+        For a client that includes what was in the pool before: it may have come by gossip, which
+        nobody waits for, or from another client whose write is still under way.
         """
-        local = any(entry.local for entry in admitted)
-        transactions = [entry.tx for entry in admitted]
+        return {
+            answer.tx.id: answer.tx
+            for answer in answers
+            if answer.admission.refusal is None
+            and (answer.admission.pending or answer.item.local)
+            and answer.tx.id in self._pool
+        }
+
+    def _kept(
+        self, answer: _Answer, promised: Mapping[bytes, Transaction], lost: RefusedError | None
+    ) -> Admission:
+        """The answer, now that the write has ended well or badly."""
+        tx_id = answer.tx.id
+        if answer.admission.refusal is not None or tx_id not in promised:
+            return answer.admission
+        if lost is None and not (tx_id in self._pool or self._final(answer.tx)):
+            # It was in the pool for another submitter, whose write has failed meanwhile.
+            lost = RefusedError("disk_low", "the disk is full")
+        return answer.admission if lost is None else Admission(tx_id, refusal=lost)
+
+    async def _forget_final(self, promised: Mapping[bytes, Transaction]) -> None:
+        """A commit may overtake the write: its release found nothing then, so release again."""
+        final = [tx.id for tx in promised.values() if tx.id not in self._pool and self._final(tx)]
+        if final:
+            await self._threads.writer.run(self._pending.release, final)
+
+    def _final(self, tx: Transaction) -> bool:
+        return tx.body.valid_until <= self._chain.tip.height or self._chain.seen(tx.id)
+
+    async def _keep(
+        self, promised: Mapping[bytes, Transaction], *, sync: bool
+    ) -> RefusedError | None:
+        """Write them down, durably if a client waits. On a full disk: the refusal for all."""
+        if not promised:
+            return None
         try:
-            await self._threads.writer.run(self._pending.keep, transactions, sync=local)
+            await self._threads.writer.run(self._pending.keep, [*promised.values()], sync=sync)
         except JournalFullError:
-            return Admission(b"", refusal=RefusedError("mempool_full", "the journal is full"))
+            return RefusedError("mempool_full", "the journal is full", retry_after_ms=1_000)
         except DiskFullError:
-            return Admission(b"", refusal=RefusedError("disk_low", "the disk is full"))
+            return RefusedError("disk_low", "the disk is full")
         return None
 
-    def _check(self, chunk: Sequence[_Item]) -> list[_Checked]:
-        """Everything that costs no signature check. Items that end here are answered."""
+    def _check(self, chunk: Sequence[_Item]) -> tuple[list[_Checked], list[_Answer]]:
+        """Everything that costs no signature check: what passed, and clients' duplicates of what
+        is pending. Items that end here are answered.
+        """
         view = self._chain.view()
         next_height = self._chain.tip.height + 1
         checked: list[_Checked] = []
+        repeated: list[_Answer] = []
         for item in chunk:
             tx_id = b""
             try:
                 tx = Transaction.decode(item.raw)
                 tx_id = tx.id
+                if tx_id in self._pool and item.local:
+                    repeated.append(_Answer(item, tx, Admission(tx_id, duplicate=True)))
+                    continue
                 if tx_id in self._pool or self._chain.known(tx):
                     _answer(item, Admission(tx_id, duplicate=True))
                     continue
@@ -176,13 +235,13 @@ class Intake:
                     item,
                     Admission(tx_id, refusal=RefusedError(error.code, str(error), tx_id=tx_id)),
                 )
-        return checked
+        return checked, repeated
 
     def _admit(self, entry: _Checked, holds: bool) -> tuple[PoolTx | None, Admission]:
         tx = entry.tx
         if not holds:
             return None, _refused(tx, "bad_signature", "a signature does not hold")
-        if entry.item.local and not self._quota(entry.org):
+        if entry.item.metered and not self._quota(entry.org):
             return None, _refused(
                 tx, "rate_limited", "the organisation's quota is used up", retry_after_ms=1_000
             )

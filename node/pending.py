@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from medquorum.errors import DecodeError
 from medquorum.transaction import Transaction
+from storage.errors import DiskError
 from storage.journal import MempoolJournal
 
 
@@ -19,6 +20,7 @@ class PendingLog:
     def __init__(self, journal: MempoolJournal) -> None:
         self._journal = journal
         self._positions: dict[bytes, int] = {}
+        self._unsynced: set[bytes] = set()
 
     def recover(self) -> list[bytes]:
         """The raw transactions that were pending when the node last ran, in the order they came.
@@ -43,17 +45,31 @@ class PendingLog:
         return raws
 
     def keep(self, transactions: Sequence[Transaction], *, sync: bool) -> None:
-        """Write those that are not here yet; with `sync`, all of them are on the disk on return.
+        """Write those that are not here yet; with `sync`, all of them are on the disk on return,
+        also those that were kept before without it.
 
         Raises JournalFullError or a DiskError: then those that were not here before are not kept.
         """
-        new = [tx for tx in transactions if tx.id not in self._positions]
-        positions = self._journal.append([tx.raw for tx in new])
-        self._positions.update(zip((tx.id for tx in new), positions, strict=True))
-        if sync:
+        new = {tx.id: tx.raw for tx in transactions if tx.id not in self._positions}
+        if new:
+            positions = self._journal.append(tuple(new.values()))
+            self._positions.update(zip(new, positions, strict=True))
+            self._unsynced.update(new)
+        if not sync or self._unsynced.isdisjoint(tx.id for tx in transactions):
+            return
+        try:
             self._journal.sync()
+        except DiskError:
+            self.release(new)
+            raise
+        self._unsynced.clear()
 
     def release(self, tx_ids: Iterable[bytes]) -> None:
         """They are committed, expired or refused: forget them."""
-        known = (self._positions.pop(tx_id, None) for tx_id in tx_ids)
-        self._journal.release([position for position in known if position is not None])
+        positions: list[int] = []
+        for tx_id in tx_ids:
+            self._unsynced.discard(tx_id)
+            position = self._positions.pop(tx_id, None)
+            if position is not None:
+                positions.append(position)
+        self._journal.release(positions)

@@ -119,16 +119,26 @@ class Servers:
 
 
 async def take_back_pending(node: Node) -> None:
-    """What was pending when the node last ran is pending again, unless it is final by now."""
+    """What was pending when the node last ran is pending again, unless it is final by now.
+
+    It was acknowledged, and its quota paid, before the restart: what finds no room now stays in the
+    journal, for the next start.
+    """
     pending = node.stores.pending
     raws = await node.threads.writer.run(pending.recover)
+    left = 0
     for start in range(0, len(raws), INTAKE_CHUNK_TXS):
         chunk = raws[start : start + INTAKE_CHUNK_TXS]
-        admissions = await node.intake.submit(chunk, local=True)
-        final = [a.tx_id for a in admissions if not a.pending and a.tx_id not in node.pool]
+        admissions = await node.intake.submit(chunk, local=True, recovered=True)
+        left += sum(admission.may_succeed_later for admission in admissions)
+        final = [
+            admission.tx_id
+            for admission in admissions
+            if not admission.may_succeed_later and admission.tx_id not in node.pool
+        ]
         await node.threads.writer.run(pending.release, final)
     if raws:
-        node.log.info("pending_recovered", count=len(raws))
+        node.log.info("pending_recovered", count=len(raws), left=left)
 
 
 async def _prune(node: Node) -> None:

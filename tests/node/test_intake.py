@@ -1,0 +1,203 @@
+"""What a client was told is pending survives: duplicates, failed writes, restarts and races."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typing_extensions import override
+
+from medquorum.transaction import Transaction
+from node.intake import Admission
+from node.mempool import Mempool
+from node.pending import PendingLog
+from node.run import take_back_pending
+from node.threads import Threads
+from storage.errors import DiskFullError
+from storage.journal import MempoolJournal
+from tests.support.cluster import key_of, make_transaction
+from tests.support.daemon import LocalNode, World, local_node
+from tests.support.people import enrolment
+
+
+class HeldJournal(MempoolJournal):
+    """A journal whose next sync waits until it is let go, and then perhaps fails."""
+
+    def hold(self, failure: Exception | None = None) -> None:
+        """From now on."""
+        self.let_go, self.begun = threading.Event(), threading.Event()
+        self.failure = failure
+
+    @override
+    def sync(self) -> None:
+        """As the journal's."""
+        if hasattr(self, "let_go"):
+            self.begun.set()
+            self.let_go.wait(20)
+            failure, self.failure = self.failure, None
+            if failure is not None:
+                raise failure
+        super().sync()
+
+
+@asynccontextmanager
+async def holding_node(path: Path) -> AsyncIterator[tuple[LocalNode, HeldJournal]]:
+    """A local node on a journal that can be held."""
+    async with local_node(path) as node, asyncio.TaskGroup() as group:
+        journal = HeldJournal(path / "held")
+        node.intake._pending = PendingLog(journal)
+        second = group.create_task(node.intake.run())
+        try:
+            yield node, journal
+        finally:
+            second.cancel()
+
+
+def some(node: LocalNode, count: int) -> list[Transaction]:
+    """Transactions that the node admits."""
+    return [node.transaction(enrolment(node, f"person {n}")) for n in range(count)]
+
+
+def codes(admissions: Sequence[Admission]) -> list[str]:
+    """Why each was refused, or nothing."""
+    return ["" if a.refusal is None else a.refusal.code for a in admissions]
+
+
+async def write_begun(journal: HeldJournal) -> None:
+    """Wait until the write of what was submitted is under way; then the pool has it."""
+    assert await asyncio.to_thread(journal.begun.wait, 20)
+
+
+async def all_looked_at(node: LocalNode) -> None:
+    """Wait until the intake has looked at everything that tasks submitted: it answers in order."""
+    await asyncio.sleep(0)
+    [admission] = await node.intake.submit([b"junk"], local=True)
+    assert admission.refusal is not None
+
+
+async def test_a_duplicate_is_not_acknowledged_before_the_first_one_is_durable(
+    tmp_path: Path,
+) -> None:
+    async with holding_node(tmp_path) as (node, journal), asyncio.TaskGroup() as group:
+        [tx] = some(node, 1)
+        journal.hold()
+        first = group.create_task(node.intake.submit([tx.raw], local=True))
+        await write_begun(journal)
+        again = group.create_task(node.intake.submit([tx.raw], local=True))
+        await all_looked_at(node)
+        assert not again.done()
+        journal.let_go.set()
+        assert codes(await first + await again) == ["", ""]
+        assert (await again)[0].duplicate
+
+
+async def test_a_full_disk_refuses_the_duplicate_that_waited_for_the_failed_write(
+    tmp_path: Path,
+) -> None:
+    async with holding_node(tmp_path) as (node, journal), asyncio.TaskGroup() as group:
+        [tx] = some(node, 1)
+        journal.hold(DiskFullError(tmp_path, "write", "full"))
+        first = group.create_task(node.intake.submit([tx.raw], local=True))
+        await write_begun(journal)
+        again = group.create_task(node.intake.submit([tx.raw, tx.raw], local=True))
+        await all_looked_at(node)
+        journal.let_go.set()
+        assert codes(await first) == ["disk_low"]
+        # Told that it is pending, it must be; told that it is refused, it may be sent again.
+        for admission in await again:
+            assert (admission.refusal is None) == (tx.id in node.pool)
+
+
+async def test_what_came_by_gossip_is_durable_before_a_client_hears_that_it_is_known(
+    tmp_path: Path,
+) -> None:
+    async with holding_node(tmp_path) as (node, journal), asyncio.TaskGroup() as group:
+        [tx] = some(node, 1)
+        journal.hold()
+        await node.intake.submit([tx.raw], local=False)
+        again = group.create_task(node.intake.submit([tx.raw], local=True))
+        await all_looked_at(node)
+        assert not again.done()
+        journal.let_go.set()
+        assert codes(await again) == [""]
+
+
+async def test_a_commit_that_overtakes_the_write_leaves_nothing_in_the_journal(
+    tmp_path: Path,
+) -> None:
+    async with holding_node(tmp_path) as (node, journal), asyncio.TaskGroup() as group:
+        [tx] = some(node, 1)
+        # The commit's own turn of the writer came before: nothing was there for it to release.
+        node.intake._threads = threads = Threads(verifiers=1)
+        journal.hold()
+        task = group.create_task(node.intake.submit([tx.raw], local=True))
+        await write_begun(journal)
+        await node.commit()
+        journal.let_go.set()
+        assert codes(await task) == [""]
+        await node.intake.submit([b"junk"], local=True)
+        await node.intake.submit([b"junk"], local=True)
+        threads.close()
+        assert node.intake._pending._positions == {}
+
+
+def test_a_failed_sync_keeps_nothing_of_that_call(tmp_path: Path) -> None:
+    [a, b] = [make_transaction(bytes(32), key_of("x"), n, valid_until=9) for n in (1, 2)]
+    journal = HeldJournal(tmp_path)
+    pending = PendingLog(journal)
+    pending.keep([a], sync=True)
+    journal.hold(DiskFullError(tmp_path, "sync", "full"))
+    journal.let_go.set()
+    with pytest.raises(DiskFullError):
+        pending.keep([a, b], sync=True)
+    assert set(pending._positions) == {a.id}
+    pending.keep([b], sync=True)
+    assert set(pending._positions) == {a.id, b.id}
+
+
+def restarted(node: LocalNode, journal: Path) -> tuple[Any, PendingLog]:
+    """As much of a node as takes back what was pending."""
+    pending = PendingLog(MempoolJournal(journal))
+    node.intake._pending = pending
+    log = SimpleNamespace(info=lambda *_args, **_values: None)
+    return SimpleNamespace(
+        stores=SimpleNamespace(pending=pending),
+        threads=node.threads,
+        intake=node.intake,
+        pool=node.pool,
+        log=log,
+    ), pending
+
+
+async def test_a_restart_takes_back_more_than_the_quota_of_an_organisation(tmp_path: Path) -> None:
+    """A quota meters clients. What it let in once was acknowledged, and must not be lost."""
+    async with local_node(tmp_path / "a", world=World(admit=lambda _org: False)) as node:
+        transactions = some(node, 10)
+        PendingLog(MempoolJournal(tmp_path / "j")).keep(transactions, sync=True)
+        again, _ = restarted(node, tmp_path / "j")
+        await take_back_pending(again)
+        assert all(tx.id in node.pool for tx in transactions)
+
+
+@pytest.mark.parametrize("full", ["pool", "journal"])
+async def test_what_finds_no_room_after_a_restart_stays_in_the_journal(
+    tmp_path: Path, full: str
+) -> None:
+    async with local_node(tmp_path / "a") as node:
+        transactions = some(node, 10)
+        PendingLog(MempoolJournal(tmp_path / "j")).keep(transactions, sync=True)
+        again, pending = restarted(node, tmp_path / "j")
+        if full == "pool":
+            node.intake._pool = again.pool = Mempool(txs_max=4)
+        else:
+            pending._journal._bytes_max = 1
+        await take_back_pending(again)
+        held = set(pending._positions)
+        assert held == {tx.id for tx in transactions}
+        assert len(again.pool) == (2 if full == "pool" else 10)
