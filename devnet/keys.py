@@ -15,7 +15,7 @@ from devnet.manifest import GATEWAY
 from medquorum.kem import KemKey
 from medquorum.keys import SigningKey
 
-BANNER: Final = "DEVNET KEYS – PUBLIC. Everybody has them. Never put anything real here."  # noqa: RUF001
+BANNER: Final = "DEVNET KEYS \N{EN DASH} PUBLIC. Everybody has them. Never put anything real here."
 
 
 @dataclass(frozen=True, slots=True)

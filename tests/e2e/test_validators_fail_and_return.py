@@ -88,7 +88,6 @@ def test_a_killed_validator_loses_nothing_and_catches_up(
         network.wait_ready([node])
         report = loading.result()
     record_property("longest_gap_ms", report.longest_gap_ms)
-    print(f"{victim}: {report.longest_gap_ms} ms without commits, {len(report.lost)} lost")  # noqa: T201
     assert_nothing_lost(report)
     assert_agreement(network)
 
