@@ -25,6 +25,8 @@ class TimerKind(IntEnum):
 
     ROUND = 1
     RESEND = 2
+    ELECTION = 3
+    HEARTBEAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class HeightStarted:
     parent_result_hash: bytes
     parent_time_ms: int
     parent_round: int
+    parent_proposer: bytes = b""
+    """Whom the header of `height - 1` names; empty at the first height."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +233,14 @@ class PeerFault:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadAnswered:
+    """Everything decided when the read was asked for is at or below `height`; None: ask again."""
+
+    context: int
+    height: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Halt:
     """Stop voting for good: going on could fork.
 
@@ -258,6 +270,7 @@ class Effects:
     faults: tuple[PeerFault, ...] = ()
     dropped: tuple[str, ...] = ()
     halt: Halt | None = None
+    reads: tuple[ReadAnswered, ...] = ()
 
 
 class VoteSigner(Protocol):

@@ -1,6 +1,8 @@
 """What validators say to each other, and what an engine writes down before it speaks.
 
 A message is an array whose first element, an integer, says which one it is; so is a log record.
+Those that only Raft has are in consensus/raft/messages.py; a chain has one engine, and what belongs
+to the other is refused by name.
 Encodings are canonical (medquorum.codec) and bounded (consensus/limits.py). Field ranges are
 checked by decoding, a vote's own signature (over `signed_bytes`) by whoever hands it to an engine,
 everything else by the engine.
@@ -17,7 +19,7 @@ themselves, and more than one proof may fit one claim (docs/spec/pbft.md, sectio
 
 from __future__ import annotations
 
-from typing import Annotated, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Annotated, Final, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -29,11 +31,12 @@ from consensus.limits import (
     REASON_CHARS_MAX,
     RECORD_BYTES_MAX,
 )
+from consensus.positions import VotePosition, position_of
+from consensus.raft.messages import RaftMessage, RaftRecord, RaftVote, raft_position
 from medquorum.block import Header
 from medquorum.certificate import CommitCertificate, VoteTag, vote_bytes
 from medquorum.codec import U32, Hash, Height, Wire, encode
 from medquorum.errors import MalformedError, NonCanonicalError, OversizedError
-from medquorum.hashing import Kind, tagged_hash
 from medquorum.keys import PublicKey, Signature
 from medquorum.quorum import VALIDATORS_MAX
 
@@ -190,7 +193,12 @@ class BlockResponse(Wire, frozen=True, tag=9):
 
 
 Vote: TypeAlias = Proposal | Prepare | Commit | RoundChange
-Message: TypeAlias = Vote | RoundProof | Status | DecidedMessage | BlockRequest | BlockResponse
+PbftMessage: TypeAlias = Vote | RoundProof | Status | DecidedMessage | BlockRequest | BlockResponse
+Message: TypeAlias = PbftMessage | RaftMessage
+"""What either engine says. Status and DecidedMessage belong to both."""
+
+SignedMessage: TypeAlias = Vote | RaftVote
+"""What carries its signer's signature, on a chain of either engine."""
 
 
 class BlockRecord(Wire, frozen=True, tag=1):
@@ -262,7 +270,7 @@ class ReleasedRecord(Wire, frozen=True, tag=9):
     height: Height
 
 
-LogRecord: TypeAlias = (
+PbftRecord: TypeAlias = (
     BlockRecord
     | ProposedRecord
     | AcceptedRecord
@@ -275,17 +283,7 @@ LogRecord: TypeAlias = (
 )
 
 
-class VotePosition(NamedTuple):
-    """Where a vote stands in the order in which a correct engine first says its votes.
-
-    `digest` is the same for two votes iff they sign the same bytes (on one chain).
-    """
-
-    height: int
-    round: int
-    phase: int
-    digest: bytes
-
+LogRecord: TypeAlias = PbftRecord | RaftRecord
 
 _TAGS: Final = {
     RoundChange: VoteTag.ROUND_CHANGE,
@@ -387,13 +385,12 @@ def vote_position(message: Message) -> VotePosition | None:
     COMMIT. docs/spec/pbft.md, section 6, proves that an engine first says its votes in this order,
     each at a higher position than the one before; what it says again, it marks (`Send.again`).
     """
+    if isinstance(message, RaftVote):
+        return raft_position(message)
     if not isinstance(message, Vote):
         return None
     tag, payload = vote_tag(message), vote_payload(message)
-    said = encode((tag.value, message.height, message.round, payload))
-    return VotePosition(
-        message.height, message.round, vote_phase(message), tagged_hash(Kind.VOTE, said)
-    )
+    return position_of(tag, message.height, message.round, vote_phase(message), payload)
 
 
 def _claim(prepared: tuple[Prepared, ...]) -> tuple[bytes | int, ...]:

@@ -6,15 +6,10 @@ from dataclasses import dataclass, field
 
 from consensus.engine import (
     CatchUp,
-    Decided,
-    Effects,
-    Evidence,
     Execute,
     Halt,
     PeerFault,
-    Request,
     Send,
-    SetTimer,
     Timing,
     Validate,
     Verify,
@@ -32,39 +27,11 @@ from consensus.messages import (
     vote_phase,
     vote_tag,
 )
+from consensus.outbox import Outbox
 from consensus.pbft.future import FutureVotes
-from consensus.pbft.replies import ReplyBudget
 from consensus.pbft.state import Block, HeightState
+from consensus.replies import ReplyBudget
 from medquorum.invariants import require
-
-
-@dataclass(slots=True)
-class Outbox:
-    """The effects of the step that is under way, in the order in which they came up."""
-
-    persist: list[LogRecord] = field(default_factory=list)
-    send: list[Send] = field(default_factory=list)
-    timers: list[SetTimer] = field(default_factory=list)
-    requests: list[Request] = field(default_factory=list)
-    decided: Decided | None = None
-    evidence: list[Evidence] = field(default_factory=list)
-    faults: list[PeerFault] = field(default_factory=list)
-    dropped: list[str] = field(default_factory=list)
-    halt: Halt | None = None
-
-    def effects(self) -> Effects:
-        """What the world is asked for."""
-        return Effects(
-            persist=tuple(self.persist),
-            send=tuple(self.send),
-            timers=tuple(self.timers),
-            requests=tuple(self.requests),
-            decided=self.decided,
-            evidence=tuple(self.evidence),
-            faults=tuple(self.faults),
-            dropped=tuple(self.dropped),
-            halt=self.halt,
-        )
 
 
 @dataclass(slots=True)

@@ -35,6 +35,7 @@ from consensus.messages import (
     DecidedMessage,
     LogRecord,
     Message,
+    PbftMessage,
     Prepare,
     Proposal,
     RoundChange,
@@ -42,6 +43,7 @@ from consensus.messages import (
     Status,
     Vote,
 )
+from consensus.outbox import Outbox
 from consensus.pbft import (
     blocks,
     deciding,
@@ -53,7 +55,7 @@ from consensus.pbft import (
     twin,
     voting,
 )
-from consensus.pbft.core import Core, Outbox
+from consensus.pbft.core import Core
 from consensus.pbft.members import Members
 from consensus.pbft.proofs import CertificateBook
 from consensus.pbft.state import HeightState
@@ -217,12 +219,16 @@ class PbftEngine:
                 rounds.on_round_timer(core, timer.round)
             case TimerKind.RESEND:
                 timers.on_resend_timer(core)
+            case TimerKind.ELECTION | TimerKind.HEARTBEAT:
+                core.drop("timer_of_another_engine")
             case _:
                 assert_never(timer.kind)
 
     def _receive(self, peer: bytes, message: Message) -> None:
         core, state = self._core, self._core.state
-        if message.height < state.height:
+        if not isinstance(message, PbftMessage):
+            core.blame(peer, "message_of_another_engine")
+        elif message.height < state.height:
             replying.on_lower_height(core, peer, message)
         elif message.height > state.height:
             replying.on_higher_height(core, peer, message)
@@ -241,7 +247,7 @@ class PbftEngine:
         else:
             self._vote(peer, message)
 
-    def _vote(self, peer: bytes, message: Message) -> None:
+    def _vote(self, peer: bytes, message: PbftMessage) -> None:
         core = self._core
         match message:
             case Proposal():

@@ -18,6 +18,7 @@ from consensus.messages import (
     EnteredRecord,
     HaltedRecord,
     LogRecord,
+    PbftRecord,
     Prepare,
     Prepared,
     PreparedRecord,
@@ -50,12 +51,14 @@ def restore(core: Core, records: Iterable[LogRecord]) -> None:
         elif isinstance(record, ReleasedRecord):
             halted = ""
         if record.height == core.state.height:
+            if not isinstance(record, PbftRecord):
+                raise LogContradictionError(type(record).__name__, "another engine wrote it")
             _apply(core, record)
             core.state.work = True
     core.halted = halted
 
 
-def _apply(core: Core, record: LogRecord) -> None:
+def _apply(core: Core, record: PbftRecord) -> None:
     match record:
         case BlockRecord():
             block = Block(record.header.hash(), record.header, record.body, b"")

@@ -7,7 +7,7 @@ from consensus.messages import (
     BlockResponse,
     Commit,
     DecidedMessage,
-    Message,
+    PbftMessage,
     Prepare,
     RoundProof,
     Status,
@@ -25,7 +25,7 @@ def show_round(core: Core, peer: bytes) -> None:
         core.reply(peer, RoundProof(state.height, state.round, state.justification))
 
 
-def on_lower_height(core: Core, peer: bytes, message: Message) -> None:
+def on_lower_height(core: Core, peer: bytes, message: PbftMessage) -> None:
     """A peer is behind: show it the last decision, or where we are; blocks it fetches (H1)."""
     if isinstance(message, DecidedMessage | BlockResponse | RoundProof):
         core.drop("old_height")
@@ -39,7 +39,7 @@ def on_lower_height(core: Core, peer: bytes, message: Message) -> None:
     core.drop("old_height")
 
 
-def _is_merely_late(core: Core, message: Message) -> bool:
+def _is_merely_late(core: Core, message: PbftMessage) -> bool:
     """Whether a vote on the height decided last is one that we had not heard yet.
 
     A quorum is enough to decide, so the other votes always come late. Who says a vote again, or
@@ -54,7 +54,7 @@ def _is_merely_late(core: Core, message: Message) -> bool:
     return True
 
 
-def on_higher_height(core: Core, peer: bytes, message: Message) -> None:
+def on_higher_height(core: Core, peer: bytes, message: PbftMessage) -> None:
     """A peer is ahead: keep its votes of the next height, or fetch the blocks between (H2, H3)."""
     state = core.state
     if isinstance(message, BlockRequest | BlockResponse):
@@ -72,7 +72,7 @@ def on_higher_height(core: Core, peer: bytes, message: Message) -> None:
     core.drop("future_height")
 
 
-def on_decided_height(core: Core, peer: bytes, message: Message) -> None:
+def on_decided_height(core: Core, peer: bytes, message: PbftMessage) -> None:
     """We hold a certificate for this height: show it instead of going on (rule C8)."""
     core.drop("decided")
     if isinstance(message, RoundProof | BlockResponse):

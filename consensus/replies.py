@@ -1,4 +1,4 @@
-"""How often a peer is answered (docs/spec/pbft.md, rule H4). Counted, because there is no clock."""
+"""How often a peer is answered (rule H4 of both engines). Counted: there is no clock."""
 
 from __future__ import annotations
 

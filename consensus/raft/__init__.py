@@ -1,0 +1,3 @@
+"""The crash fault tolerant engine: docs/spec/raft.md."""
+
+from __future__ import annotations
