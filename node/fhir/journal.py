@@ -17,6 +17,7 @@ imported again.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -143,8 +144,9 @@ class Journal:
     def begin_run(self) -> None:
         """Forget what only the last run needed, and what was planned and never sent."""
         with self.together():
-            for table in ("owners", "aliases", "refusals"):
-                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
+            self._db.execute("DELETE FROM owners")
+            self._db.execute("DELETE FROM aliases")
+            self._db.execute("DELETE FROM refusals")
             self._db.execute("DELETE FROM resources WHERE batch IS NULL")
 
     def set_owner(self, identity: str, file: str, provider: str) -> None:
@@ -208,16 +210,16 @@ class Journal:
         """Of the patients of a hospital, one known at others too if there is one, the one with the
         most anchored records of these types: identity, pseudonym and how many.
         """
-        marks = ", ".join("?" * len(types))
         row = self._db.execute(
-            "SELECT patients.identity, patients.pid, COUNT(*) AS count,"  # noqa: S608 - question marks
+            "SELECT patients.identity, patients.pid, COUNT(*) AS count,"
             " (SELECT COUNT(*) > 1 FROM patients AS all_pids"
             "  WHERE all_pids.identity = patients.identity) AS elsewhere"
             " FROM resources JOIN patients ON resources.pid = patients.pid"
             " JOIN batches ON resources.batch = batches.id"
-            f" WHERE resources.hospital = ? AND height IS NOT NULL AND type IN ({marks})"
+            " WHERE resources.hospital = ? AND height IS NOT NULL"
+            " AND type IN (SELECT value FROM json_each(?))"
             " GROUP BY patients.pid ORDER BY elsewhere DESC, count DESC, patients.identity LIMIT 1",
-            (hospital, *types),
+            (hospital, json.dumps(types)),
         )
         found: tuple[str, bytes, int, int] | None = row.fetchone()
         return None if found is None else found[:3]
@@ -252,7 +254,8 @@ class Journal:
     def head(self, identity: str) -> Row | None:
         """The newest version of a resource."""
         row = self._db.execute(
-            f"SELECT {_COLUMNS} FROM resources WHERE identity = ? ORDER BY version DESC LIMIT 1",  # noqa: S608 - names of our own
+            "SELECT identity, digest, type, rec_id, version, hospital, pid, confidentiality"
+            " FROM resources WHERE identity = ? ORDER BY version DESC LIMIT 1",
             (identity,),
         )
         found = row.fetchone()
@@ -322,19 +325,16 @@ class Journal:
     def unstage(self, batch: Batch) -> None:
         """It was rejected in this run, which holds its records and decides what becomes of them."""
         with self.together():
-            for table in ("patients", "resources"):
-                self._db.execute(
-                    f"UPDATE {table} SET batch = NULL WHERE batch = ?",  # noqa: S608 - names of our own
-                    (batch.id,),
-                )
+            self._db.execute("UPDATE patients SET batch = NULL WHERE batch = ?", (batch.id,))
+            self._db.execute("UPDATE resources SET batch = NULL WHERE batch = ?", (batch.id,))
             self._db.execute("DELETE FROM batches WHERE id = ?", (batch.id,))
 
     def records(self) -> Iterator[tuple[Row, bytes | None, int | None]]:
         """Every record with its transaction and the height of its commit."""
-        columns = ", ".join(f"resources.{name.strip()}" for name in _COLUMNS.split(","))
         rows = self._db.execute(
-            f"SELECT {columns}, txid, height FROM resources LEFT JOIN batches"  # noqa: S608 - names of our own
-            " ON resources.batch = batches.id ORDER BY resources.identity, version"
+            "SELECT identity, digest, type, rec_id, version, resources.hospital, pid,"
+            " confidentiality, txid, height FROM resources"
+            " LEFT JOIN batches ON resources.batch = batches.id ORDER BY identity, version"
         )
         for *row, tx_id, height in rows:
             yield Row(*row), tx_id, height
@@ -359,6 +359,3 @@ class Journal:
             (hospital, kind, tx_id, raw),
         )
         return Batch(cursor.lastrowid or 0, kind, tx_id, raw)
-
-
-_COLUMNS: Final = "identity, digest, type, rec_id, version, hospital, pid, confidentiality"

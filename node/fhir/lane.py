@@ -227,7 +227,9 @@ class Lane:
             if status.final:
                 return status
             if tip < tx.body.valid_until:
-                raise self._stopped(error.code, error.detail) from None
+                # It may have reached the network before, so what it does must not be done twice.
+                until = f"an earlier transaction may be committed until {tx.body.valid_until}"
+                raise self._stopped(error.code, f"{error.detail}; {until}") from None
             return TxStatus(txid=batch.tx_id.hex(), state="expired")
 
     async def _close(self, batch: Batch, status: TxStatus) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -41,7 +41,7 @@ class Options:
 
     policy: DefaultPolicy = DefaultPolicy.BREAK_GLASS_ONLY
     """What holds for new pseudonyms until the patient says something."""
-    progress: Progress = NoProgress()  # noqa: RUF009 - it has no state
+    progress: Progress = field(default_factory=NoProgress)
     retry: Retry = _RETRY
 
 
@@ -57,8 +57,8 @@ async def import_fhir(
     started = monotonic()
     async with AsyncExitStack() as stack:
         worker, sealer = Worker("journal"), Worker("seal")
-        stack.callback(sealer.close)
-        stack.callback(worker.close)
+        stack.push_async_callback(asyncio.to_thread, sealer.close)
+        stack.push_async_callback(asyncio.to_thread, worker.close)
         files = await worker.run(files_of, directory)
         journal = await worker.run(Journal, journal_file, consortium.genesis.chain_id())
         stack.push_async_callback(worker.run, journal.close)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from blockbuster import BlockBuster
 
 from medquorum.transaction import OPERATIONS_MAX, Transaction
 from node.fhir.errors import ImportStoppedError, JournalError
@@ -231,3 +232,23 @@ async def test_reports_hold_no_word_about_a_patient(tmp_path: Path) -> None:
     assert (len(report.refusals), report.records) == (5, 1)
     shown = msgspec.json.encode(report).decode() + "\n".join(lines_of(report))
     assert canary not in shown
+
+
+async def test_texts_that_wait_are_bounded_and_nothing_stands_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lane collects a full transaction; four that do so must not starve the reading."""
+    monkeypatch.setattr("node.fhir.pipeline.QUEUE_BYTES_MAX", 3_000)
+    async with hospitals() as (server, consortium):
+        files = write(tmp_path / "in", a_ndjson=lines(*(patient(n) for n in range(300))))
+        report = await asyncio.wait_for(imported(files, consortium, tmp_path / "journal"), 60)
+        assert len(server.anchors()) == report.records == 300
+
+
+async def test_an_import_never_blocks_the_event_loop(
+    tmp_path: Path, no_blocking: BlockBuster
+) -> None:
+    del no_blocking
+    async with hospitals(count=2) as (_server, consortium):
+        report = await imported(SAMPLE, consortium, tmp_path / "journal")
+    assert report.complete
