@@ -24,7 +24,7 @@ from node.limits import FETCHED_TXS_KEPT, INBOX_EVENTS_MAX, INTAKE_TXS_MAX
 from node.receipts import receipt_file
 from node.wire import FrameKind
 from storage.chain import CommittedBlock
-from storage.errors import DamagedError, DiskError, DoubleSignRefusedError
+from storage.errors import DamagedError, DiskError, DoubleSignRefusedError, FormatError
 
 SLACK_EVENTS: Final = 1_000
 """How far the inbox may exceed its limit: own answers are never dropped, and they are few."""
@@ -229,7 +229,7 @@ class Checker:
         match cause:
             case DiskError():
                 return self.allowed.disk_errors
-            case DamagedError() | DoubleSignRefusedError():
+            case DamagedError() | DoubleSignRefusedError() | FormatError():
                 return self.allowed.damage
             case UnservedCodeError():
                 return machine.name in self.allowed.old_software

@@ -22,9 +22,7 @@ from node.tracker import TxStatus
 
 WAIT_S: Final = 4.0
 """How long a node lets a client wait."""
-PATIENCE_MS: Final = 5_000.0
-"""After so long without an answer a client asks another node."""
-ASKS_MAX: Final = 6
+ASKS_MAX: Final = 12
 REGISTERS: Final = 5
 VALUES_MAX: Final = 1_000_000
 
@@ -56,6 +54,8 @@ class Office:
     keys: tuple[SigningKey, ...]
     machines: list[Machine]
     height: Callable[[], int]
+    patience_ms: float
+    """After so long without an answer a client asks another node."""
     history: list[Operation] = field(default_factory=list)
     seen: dict[bytes, TxStatus] = field(default_factory=dict)
     """Final states that clients were told by honest nodes (S5)."""
@@ -208,7 +208,7 @@ class Attempt:
         up = [m for m in office.machines if m.is_up and office.trusted(m)]
         if len(up) > 0:
             office.ask(world.rng.choice(up), self._tx, self._answered)
-        world.later_ms(PATIENCE_MS, self.ask)
+        world.later_ms(office.patience_ms, self.ask)
 
     def _answered(self, answer: Answer) -> None:
         if self._over:

@@ -116,6 +116,7 @@ class Machine:
         """Whether it will be started again by itself."""
         self.refused = ""
         """Why it did not come up, if it did not."""
+        self.repairs = 0
         self.amnesiac = False
         """Whether what was durable was taken away: the tip may go back."""
         self._crew: Crew | None = None

@@ -38,9 +38,11 @@ class Nemesis:
         if options.skew_ms > 0:
             self._plan(300, 2_000, self._jump)
         if options.amnesia in ("wipe", "restore"):
-            self._plan(300, 2_500, self._forget)
+            self._plan(200, 1_500, self._forget)
+        if options.amnesia == "rot":
+            self._plan(200, 1_500, self._rot)
         if options.aim != "none":
-            self._cluster.net.lose = aimed(self._cluster, options.aim)
+            self._plan(100, 1_200, self._aim)
 
     def _plan(self, low_ms: float, high_ms: float, act: Callable[[], None]) -> None:
         def due() -> None:
@@ -79,6 +81,11 @@ class Nemesis:
         net.slow[rng.choice(places), rng.choice(places)] = rng.choice((3.0, 20.0))
         net.cut(pairs)
 
+    def _aim(self) -> None:
+        """Lose certain votes for a while, then none: the trap must be left to be fallen into."""
+        net = self._cluster.net
+        net.lose = aimed(self._cluster, self._cluster.options.aim) if net.lose is None else None
+
     def _pause(self) -> None:
         rng = self._world.rng
         rng.choice(self._cluster.net.machines).pause(rng.choice((50.0, 500.0, 3_000.0)))
@@ -86,6 +93,14 @@ class Nemesis:
     def _jump(self) -> None:
         rng, skew = self._world.rng, self._cluster.options.skew_ms
         rng.choice(self._cluster.net.machines).skew_ms = rng.randint(-skew, skew)
+
+    def _rot(self) -> None:
+        """A disk whose bits have changed while nobody looked: found when the node starts."""
+        machine = self._world.rng.choice(self._honest)
+        if machine.is_up and self._may_lose_one(machine):
+            machine.disk.faults.rot = 0.3
+            self._forgetful[machine.name] = self._height() + VOTES_AGAIN_AFTER
+            machine.crash(power=False, why="bits rot")
 
     def _may_lose_one(self, machine: Machine) -> bool:
         """A machine that lost its memory counts as faulty until it votes again; f may be faulty."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 CONNECT_MS: Final = (1.0, 30.0)
 """How long two machines that may talk take to find each other."""
-BAN_MS: Final = 2_000.0
-"""How long a peer that was dropped for its behaviour is kept away."""
 
 
 @dataclass(slots=True)
@@ -62,6 +60,8 @@ class Net:
     """Directed pairs whose delays are so many times as long."""
     lose: Lose | None = None
     tap: Tap | None = None
+    ban_ms: float = 2_000.0
+    """How long a peer that was dropped for its behaviour is kept away."""
     frames: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     _linked: set[tuple[int, int]] = field(default_factory=set)
@@ -116,10 +116,10 @@ class Net:
         """A node drops a peer for its behaviour."""
         for other in self.at_key(peer):
             pair = (min(by.place, other.place), max(by.place, other.place))
-            self._banned[pair] = self.world.now_us + int(BAN_MS * US_PER_MS)
+            self._banned[pair] = self.world.now_us + int(self.ban_ms * US_PER_MS)
             self.world.note(f"{by.name} drops {other.name}: {reason}")
             self._unlink(by, other)
-        self.world.later_ms(BAN_MS + 1, self.recheck)
+        self.world.later_ms(self.ban_ms + 1, self.recheck)
 
     def send(self, sender: Machine, key: bytes, lane: Lane, kind: int, payload: bytes) -> bool:
         """Put a frame on its way to whoever has this node key."""

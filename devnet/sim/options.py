@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from devnet.sim.dice import Dice
+from devnet.sim.liars import GENERIC
 from medquorum.quorum import EngineName, faulty
 
 SIZES: Final = (1, 2, 3, 4, 4, 4, 4, 5, 6, 7, 7, 8, 9, 10)
@@ -16,14 +17,19 @@ PARTITIONS: Final = ("none", "none", "halves", "isolate", "one_way", "flapping",
 class Options:
     """Everything that the seed decides before the run starts."""
 
+    campaign: str
     engine: EngineName
     n: int
     liars: int
     lie: str
     """What the Byzantine validators do; all of them the same, with f of them at most."""
+    zeal: float
+    """How often a directed liar plays a trick."""
+    ban_ms: float
     safety_ms: int
     clients: int
     think_ms: int
+    patience_ms: int
     window: int
     round_ms: int
     round_ms_max: int
@@ -63,19 +69,37 @@ class Options:
 def draw(seed: int, engine: EngineName) -> Options:
     """The options of a seed."""
     rng = Dice(f"options {seed}")
+    campaign = rng.choice(CAMPAIGNS)
+    options = _storm(rng, engine)
+    match campaign:
+        case "liars":
+            return _liars(rng, options)
+        case "crashes":
+            return _crashes(rng, options)
+        case "disks":
+            return _disks(rng, options)
+        case _:
+            return options
+
+
+def _storm(rng: Dice, engine: EngineName) -> Options:
+    """A bit of everything."""
     n = rng.choice(SIZES)
-    f = faulty(n) if engine == "pbft" else 0
-    liars = rng.randint(0, f)
+    liars = rng.randint(0, faulty(n) if engine == "pbft" else 0)
     round_ms = rng.choice((150, 300, 1_000))
-    heavy = rng.chance(0.6)
+    heavy = rng.chance(0.5)
     return Options(
+        campaign="storm",
         engine=engine,
         n=n,
         liars=liars,
         lie=rng.choice(LIES) if liars > 0 else "none",
-        safety_ms=rng.choice((4_000, 8_000)),
+        zeal=rng.choice((0.02, 0.1)),
+        ban_ms=rng.choice((20.0, 300.0, 2_000.0)),
+        safety_ms=rng.choice((3_000, 6_000)),
         clients=rng.choice((2, 4, 8)),
         think_ms=rng.choice((20, 80, 200)),
+        patience_ms=rng.choice((300, 1_500)),
         window=rng.choice((20, 60, 400)),
         round_ms=round_ms,
         round_ms_max=round_ms * rng.choice((4, 8)),
@@ -101,7 +125,81 @@ def draw(seed: int, engine: EngineName) -> Options:
     )
 
 
-LIES: Final = ("silent", "selective", "late")
+def _liars(rng: Dice, options: Options) -> Options:
+    """As many liars as may be, and losses made for them; else all is well."""
+    n = rng.choice((4, 4, 4, 5, 7))
+    quiet = _quiet(options)
+    return replace(
+        quiet,
+        campaign="liars",
+        n=n,
+        liars=faulty(n) if options.engine == "pbft" else 0,
+        lie=rng.choice(("directed", "directed", "directed", "twins", rng.choice(GENERIC))),
+        zeal=rng.choice((0.1, 0.3)),
+        ban_ms=20.0,
+        aim=rng.choice((*AIMS, "none")),
+        round_ms=150,
+        round_ms_max=600,
+        amnesia="none",
+    )
+
+
+def _crashes(rng: Dice, options: Options) -> Options:
+    """Processes die at every step, and the votes that matter are lost."""
+    return replace(
+        _quiet(options),
+        campaign="crashes",
+        n=rng.choice((3, 4, 4, 5, 7)),
+        liars=0,
+        lie="none",
+        crash=rng.choice((0.002, 0.01)),
+        aim=rng.choice((*AIMS, "none")),
+        round_ms=150,
+        round_ms_max=600,
+    )
+
+
+def _disks(rng: Dice, options: Options) -> Options:
+    """Disks fail, fill up, rot, and are replaced by old copies."""
+    return replace(
+        _quiet(options),
+        campaign="disks",
+        n=rng.choice((4, 4, 7)),
+        liars=0,
+        lie="none",
+        crash=0.001,
+        sync_fails=rng.choice((0.0, 0.003)),
+        full=rng.choice((0.0, 0.003)),
+        amnesia=rng.choice(("wipe", "restore", "restore", "rot")),
+        aim=rng.choice((*AIMS, "none", "none", "none")),
+        round_ms=150,
+        round_ms_max=600,
+    )
+
+
+def _quiet(options: Options) -> Options:
+    """The same without bad weather, so that more heights pass."""
+    return replace(
+        options,
+        delay_ms=3.0,
+        tail=0.0,
+        loss=0.0,
+        reordering=0.0,
+        partition="none",
+        execute_ms=1.0,
+        execute_tail=0.0,
+        sync_ms=1.0,
+        pauses=False,
+        skew_ms=0,
+        sync_fails=0.0,
+        full=0.0,
+        think_ms=20,
+        patience_ms=300,
+    )
+
+
+CAMPAIGNS: Final = ("storm", "storm", "storm", "liars", "liars", "crashes", "disks")
+LIES: Final = (*GENERIC, "twins", "twins", "directed", "directed", "directed", "directed")
 AIMS: Final = ("commits_reach_one", "prepares_reach_one", "decider_is_mute")
-AMNESIA: Final = ("none", "none", "wipe", "restore")
+AMNESIA: Final = ("none", "none", "wipe", "restore", "rot")
 CHANGES: Final = ("none",)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from devnet.sim.adversary import Adversary
 from devnet.sim.checks import Checker
 from devnet.sim.clients import Client, Office, unfinished
 from devnet.sim.cluster import Cluster, found, key_of
+from devnet.sim.crypto import remembered_signatures
+from devnet.sim.disk import Backup
+from devnet.sim.liars import Liars
 from devnet.sim.linearizability import first_problem
 from devnet.sim.machine import Machine
 from devnet.sim.nemesis import Nemesis
@@ -75,6 +79,15 @@ class Run:
         self.cluster = Cluster(self.world, options, genesis, self.net, self.checker)
         for place in range(options.n):
             self.cluster.add(f"v{place}", key_of(f"node {place}"), key_of(f"vote {place}"))
+        if options.lie == "twins":
+            for place in sorted(self.bad):
+                self.cluster.add(f"v{place}'", key_of(f"node {place}"), key_of(f"vote {place}"))
+        elif options.lie == "directed":
+            keys = {key_of(f"vote {place}").public: key_of(f"vote {place}") for place in self.bad}
+            self.net.tap = Adversary(self.net, keys, zeal=options.zeal)
+        elif options.liars > 0:
+            self.net.tap = Liars(self.net, byzantine, options.lie)
+        self.net.ban_ms = options.ban_ms
         self.honest = [m for m in self.net.machines if self.checker.is_honest(m)]
         self.office = Office(
             self.world,
@@ -82,6 +95,7 @@ class Run:
             tuple(key_of(f"org {place}") for place in range(options.n)),
             self.net.machines,
             lambda: self.checker.height,
+            patience_ms=options.patience_ms,
             trusted=self.checker.is_honest,
         )
         self.nemesis = Nemesis(self.cluster, self.honest)
@@ -89,7 +103,8 @@ class Run:
     def play(self) -> Outcome:
         """The whole run. Raises Violation."""
         try:
-            return self._play()
+            with remembered_signatures():
+                return self._play()
         finally:
             for machine in self.net.machines:
                 machine.unplug()
@@ -115,8 +130,17 @@ class Run:
     def _revive(self) -> None:
         """A node that ended by itself is started again, as a supervisor would."""
         for machine in self.net.machines:
-            if not machine.is_up and machine.restart_ms is not None and not machine.planned:
-                machine.boot()
+            if machine.is_up or machine.planned or machine.restart_ms is None:
+                continue
+            if machine.refused.startswith(("Damaged", "Format")):
+                # What the operators' guide says: read again, and if that does not help, take a new
+                # disk. The record of votes is kept, so nothing is signed twice.
+                machine.disk.faults.rot = 0.0
+                if machine.repairs > 0:
+                    machine.disk.restore(Backup({}, ()), machine.home.sign_state)
+                    machine.amnesiac = True
+                machine.repairs += 1
+            machine.boot()
 
     def _heal(self) -> float:
         """The liveness phase: everybody decides new heights within the stated time (L1 to L3)."""
