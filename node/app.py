@@ -177,6 +177,7 @@ class Node:
             log=self.stores.consensus_log,
             log_bytes_max=LOG_RECORDS_KEPT_BYTES,
             halted=lambda: self.halt_reason() is not None,
+            block_interval_ms=self.config.consensus.block_interval_ms,
             now_ms=self.now_ms,
             spawn=self.spawn,
             step=self.metrics.step,

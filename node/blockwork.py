@@ -46,6 +46,7 @@ from node.roster import Roster
 from node.threads import Threads
 from node.wire import BlockBody, decode_body
 from storage.chain import CommittedBlock
+from storage.errors import JournalFullError
 from storage.wal import WriteAheadLog
 
 V = TypeVar("V")
@@ -71,6 +72,7 @@ class BlockWork:
         log: WriteAheadLog,
         log_bytes_max: int,
         halted: Callable[[], bool],
+        block_interval_ms: int,
         now_ms: Callable[[], int],
         spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]],
         step: Callable[[str], AbstractContextManager[None]],
@@ -85,12 +87,15 @@ class BlockWork:
         self._log = log
         self._log_bytes_max = log_bytes_max
         self._halted = halted
+        self._block_interval_ms = block_interval_ms
         self._now_ms = now_ms
         self._spawn = spawn
         self._step = step
         self._valid: OrderedDict[bytes, tuple[Transaction, ...]] = OrderedDict()
         self._executed: OrderedDict[bytes, ExecutedBlock] = OrderedDict()
         self._validations: dict[bytes, asyncio.Task[None]] = {}
+        self._begun: set[asyncio.Task[None]] = set()
+        self._promised: set[bytes] = set()
         self._announced_height = 0
         self._expired: tuple[bytes, ...] = ()
         self.lock = asyncio.Lock()
@@ -104,7 +109,7 @@ class BlockWork:
 
     def build(self, request: Build) -> None:
         """Answer Build with a block of what the mempool offers."""
-        self._spawn(self._build(request))
+        self._begin(self._build(request))
 
     def validate(self, request: Validate) -> None:
         """Answer Validate once every transaction is here and the block is checked."""
@@ -113,15 +118,15 @@ class BlockWork:
         if earlier is not None:
             # The same header with another body, or other holders: the engine knows better now.
             earlier.cancel()
-        self._validations[block_hash] = self._spawn(self._validate(block_hash, request))
+        self._validations[block_hash] = self._begin(self._validate(block_hash, request))
 
     def execute(self, request: Execute) -> None:
         """Answer Execute."""
-        self._spawn(self._execute(request))
+        self._begin(self._execute(request))
 
     def commit(self, decided: Decided) -> None:
         """Make a decision durable and start the next height."""
-        self._spawn(self._commit(decided))
+        self._begin(self._commit(decided))
 
     def height_started(self) -> HeightStarted:
         """The event that lets the engine begin after the tip."""
@@ -149,11 +154,31 @@ class BlockWork:
         self._chain.advance(block, committed)
         self._valid.clear()
         self._executed.clear()
-        for task in self._validations.values():
-            task.cancel()
         self._validations.clear()
+        for task in self._begun - {asyncio.current_task()}:
+            # They ask about a height that is over, and may wait for what nobody has.
+            task.cancel()
         self._inbox.post(self.height_started())
         self.announce_work()
+        await self._forget_promises()
+
+    async def _forget_promises(self) -> None:
+        """What was kept for blocks that were not decided need not survive, unless it is pending.
+
+        Nothing may come between the look at the pool and the writer's queue: who admits one of them
+        again writes it again, behind this.
+        """
+        abandoned = [tx_id for tx_id in self._promised if tx_id not in self._pool]
+        self._promised.clear()
+        if abandoned:
+            await self._threads.writer.run(self._pending.release, abandoned)
+
+    def _begin(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Start a task of the height that is under way; it ends with the height."""
+        task = self._spawn(work)
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+        return task
 
     def _write(
         self, block: ExecutedBlock, certificate: CommitCertificate, compact: bool
@@ -176,11 +201,12 @@ class BlockWork:
         return due_ms is not None and due_ms <= self._now_ms()
 
     async def _build(self, request: Build) -> None:
-        delay_ms = request.not_before_ms - self._now_ms()
-        if delay_ms > 0:
-            await asyncio.sleep(delay_ms / 1000)
         if request.height != self._chain.tip.height + 1:
             return
+        # By the clock, but no longer than from the parent's time on: a clock that was set back must
+        # not put the chain to sleep until it is where it was.
+        since_ms = max(self._now_ms(), self._chain.tip.time_ms)
+        await asyncio.sleep(max(request.not_before_ms - since_ms, 0) / 1000)
         transactions = self._pool.candidates(
             txs_max=BLOCK_TXS_MAX,
             bytes_max=BLOCK_BYTES_MAX,
@@ -192,7 +218,7 @@ class BlockWork:
             version=1,
             chain_id=self._chain.chain_id,
             height=request.height,
-            time_ms=max(self._now_ms(), self._chain.tip.time_ms + 1),
+            time_ms=max(self._now_ms(), request.not_before_ms),
             proposer=request.proposer,
             parent=request.parent_hash,
             parent_result=request.parent_result_hash,
@@ -210,14 +236,14 @@ class BlockWork:
         self._inbox.post(Validated(block_hash, reason))
 
     async def _check(self, block_hash: bytes, request: Validate) -> str:
-        if block_hash in self._valid:
-            return ""
         tx_ids = _listed(request.header, request.body)
         if tx_ids is None:
             return BODY_MISMATCH
+        if block_hash in self._valid:
+            return ""
         if len(tx_ids) > BLOCK_TXS_MAX:
             return "too_many_transactions"
-        if not request.certified and request.header.time_ms > self._now_ms() + BLOCK_TIME_AHEAD_MS:
+        if not request.certified and request.header.time_ms > self._time_ms_max():
             return "time_ahead"
         holders = [
             node for key in request.holders if (node := self._roster.node_of(key)) is not None
@@ -227,9 +253,24 @@ class BlockWork:
         if reason != "":
             return reason
         # A vote for this block promises that its transactions survive a crash of this node.
-        await self._threads.writer.run(self._pending.keep, transactions, sync=True)
+        self._promised.update(tx_ids)
+        try:
+            await self._threads.writer.run(self._pending.keep, transactions, sync=True)
+        except JournalFullError:
+            # A quorum has promised it for a certified block already, and for another one we do not.
+            if not request.certified:
+                return "journal_full"
         _remember(self._valid, block_hash, tuple(transactions))
         return ""
+
+    def _time_ms_max(self) -> int:
+        """The latest time that a proposed block may have.
+
+        The earliest that it could have is never too late, or clocks that were set back would stop
+        the chain until they are where they were.
+        """
+        earliest_ms = self._chain.tip.time_ms + max(1, self._block_interval_ms)
+        return max(self._now_ms() + BLOCK_TIME_AHEAD_MS, earliest_ms)
 
     def parent(self) -> Parent:
         """What the next block must follow."""
@@ -260,37 +301,38 @@ class BlockWork:
         )
 
     async def _execute(self, request: Execute) -> None:
-        block_hash = request.header.hash()
-        async with self.lock:
-            if request.header.height != self._chain.tip.height + 1:
-                return
-            executed = self._executed.get(block_hash)
-            if executed is None:
-                transactions = self._valid.get(block_hash)
-                if transactions is None:
-                    transactions = tuple(
-                        await self._bodies.gather(decode_body(request.body).tx_ids, ())
-                    )
-                with self._step("execute"):
-                    executed = await self._threads.ledger.run(
-                        self._chain.execute, request.header, transactions
-                    )
-                _remember(self._executed, block_hash, executed)
-        self._inbox.post(Executed(block_hash, executed.result))
+        executed = await self._executed_block(request.header, request.body)
+        if executed is not None:
+            self._inbox.post(Executed(request.header.hash(), executed.result))
 
     async def _commit(self, decided: Decided) -> None:
+        # Many rounds may have pushed the result out of the few that are kept: it is the same
+        # function of the same block.
+        executed = await self._executed_block(decided.header, decided.body)
         async with self.lock:
-            if decided.header.height != self._chain.tip.height + 1:
-                return
-            executed = self._executed.get(decided.certificate.block_hash)
-            if executed is None:
-                # Many rounds pushed it out of the few results that are kept: it is the same
-                # function of the same block.
-                transactions = await self._bodies.gather(decode_body(decided.body).tx_ids, ())
-                executed = await self._threads.ledger.run(
-                    self._chain.execute, decided.header, transactions
-                )
-            await self.apply(executed, decided.certificate)
+            if executed is not None and decided.header.height == self._chain.tip.height + 1:
+                await self.apply(executed, decided.certificate)
+
+    async def _executed_block(self, header: Header, body: bytes) -> ExecutedBlock | None:
+        """The block on top of the tip; None if its height is over.
+
+        The lock is not held while transactions are waited for: catching up needs it, and it may be
+        the only way out if nobody has them any more.
+        """
+        block_hash = header.hash()
+        known = self._executed.get(block_hash)
+        if known is not None:
+            return known
+        transactions: Sequence[Transaction] | None = self._valid.get(block_hash)
+        if transactions is None:
+            transactions = await self._bodies.gather(decode_body(body).tx_ids, ())
+        async with self.lock:
+            if header.height != self._chain.tip.height + 1:
+                return None
+            with self._step("execute"):
+                executed = await self._threads.ledger.run(self._chain.execute, header, transactions)
+            _remember(self._executed, block_hash, executed)
+            return executed
 
 
 def _listed(header: Header, body: bytes) -> tuple[bytes, ...] | None:
