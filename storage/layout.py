@@ -1,25 +1,25 @@
 """THE table of key prefixes. One LevelDB holds all of it, so that one batch commits a height.
 
-    prefix  rest of the key                 value                  meaning
-    F                                       format (8)             the layout has this version
-    G                                       genesis, canonical     the chain starts from this
-    N                                       height (8)             the last committed height
-    h       height                          Header                 the header of the height
-    r       height                          Result                 what executing it gave
-    c       height                          CommitCertificate      who signed both
-    b       height                          raw transactions       what was executed, in order
-    o       height                          TxOutcomes             what became of each
-    e       height                          Events                 what happened, for subscribers
-    i       block hash (32)                 height (8)             the block with this hash is there
-    t       transaction id (32)             height (8), index (4)  the transaction is there
-    v       height                          ValidatorSet           from this height on, these vote
-    s       namespace, key                  value                  the key has this value now
-    y       namespace, path, height         0, or 1 and a value    before this height, absent or this
-    p       height, namespace, depth, path  page (pages.py)        this part of the tree since then
-    m       height                          StateHead              the roots after the height
-    x       height, chunk (4)               keys                   since then only history needs them
-    z                                       height (8)             the oldest height that is whole
-
+  prefix  rest of the key                 value                  meaning
+  F                                       format (8)             the layout has this version
+  G                                       genesis, canonical     the chain starts from this
+  N                                       height (8)             the last committed height
+  h       height                          Header                 the header of the height
+  r       height                          Result                 what executing it gave
+  c       height                          CommitCertificate      who signed both
+  b       height                          raw transactions       what was executed, in order
+  o       height                          TxOutcomes             what became of each
+  e       height                          Events                 what happened, for subscribers
+  i       block hash (32)                 height (8)             the block with this hash is there
+  t       transaction id (32)             height (8), index (4)  the transaction is there
+  v       height                          ValidatorSet           from this height on, these vote
+  s       namespace, key                  value                  the key has this value now
+  y       namespace, path, height         0, or 1 and a value    before this height, absent or this
+  p       height, namespace, depth, path  page (pages.py)        this part of the tree since then
+  m       height                          StateHead              the roots after the height
+  x       height, chunk (4)               keys                   since then only history needs them
+  z                                       height (8)             the oldest height that is whole
+  
 Heights are 8 bytes, all integers big-endian, so keys of one prefix are in the order of their
 heights. A namespace is one byte of length and its name, so no namespace's keys lie within
 another's. Pages start with their height: a commit then writes neighbours, which LevelDB stores
