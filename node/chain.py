@@ -92,6 +92,15 @@ class Chain:
         """Whether a transaction that is valid at the next height is committed already: a replay."""
         return self._replay.seen(tx_id)
 
+    def replayable(self) -> list[bytes]:
+        """Ids of everything below the tip that could be valid again: for `remember`. Reads much."""
+        tip = self.tip.height
+        return list(self.blocks.recent_tx_ids(max(1, tip - remembered_heights(self.view()) + 1)))
+
+    def remember(self, tx_ids: Sequence[bytes]) -> None:
+        """Let `seen` answer from memory, which holds `replayable()` of the height at the start."""
+        self._replay.absorb(tx_ids)
+
     def known(self, transaction: Transaction) -> bool:
         """Whether the transaction is committed, at whatever height."""
         if transaction.body.valid_until > self.tip.height:

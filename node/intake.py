@@ -17,7 +17,7 @@ from medquorum.errors import DecodeError
 from medquorum.transaction import Transaction
 from node.chain import Chain
 from node.errors import RefusedError
-from node.ledger.admission import AdmissionError, check_form, check_state
+from node.ledger.admission import AdmissionError, StateCheck, check_form
 from node.limits import INTAKE_CHUNK_TXS, INTAKE_TXS_MAX
 from node.mempool import Mempool, PoolTx, Refusal
 from node.pending import PendingLog
@@ -212,8 +212,7 @@ class Intake:
         """Everything that costs no signature check: what passed, and clients' duplicates of what
         is pending. Items that end here are answered.
         """
-        view = self._chain.view()
-        next_height = self._chain.tip.height + 1
+        state = StateCheck(self._chain.view(), self._chain.tip.height + 1)
         checked: list[_Checked] = []
         repeated: list[_Answer] = []
         for item in chunk:
@@ -228,7 +227,7 @@ class Intake:
                     _answer(item, Admission(tx_id, duplicate=True))
                     continue
                 check_form(tx, self._chain.chain_id, self._chain.registry)
-                standing = check_state(tx, view, next_height)
+                standing = state.check(tx)
                 checked.append(_Checked(item, tx, standing.org))
             except (DecodeError, AdmissionError) as error:
                 _answer(

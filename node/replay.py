@@ -16,13 +16,14 @@ from medquorum.transaction import Transaction
 class ReplayWindow:
     """Follows the chain from the height at which the node started.
 
-    `window` is the greatest window (in heights) under which anything committed so far was admitted:
-    until the chain is that much higher, what was committed before the start could be valid too,
-    and every question goes to the index.
+    `window` is the greatest window (in heights) under which anything committed so far was admitted.
+    Until `absorb` has brought what was committed within it before the start (or the chain is that
+    much higher), every question goes to the index.
     """
 
     def __init__(self, tip: int, window: int, indexed: Callable[[bytes], bool]) -> None:
-        self._complete_from = tip + window
+        self._forget_start_at = tip + window
+        self._complete = tip == 0
         self._tip = tip
         self._indexed = indexed
         self._marks: set[int] = set()
@@ -34,13 +35,23 @@ class ReplayWindow:
 
     def seen(self, tx_id: bytes) -> bool:
         """Whether a transaction that is valid at the next height is committed already."""
-        if self._tip >= self._complete_from and _mark(tx_id) not in self._marks:
+        if self._complete and _mark(tx_id) not in self._marks:
             return False
         return self._indexed(tx_id)
+
+    def absorb(self, tx_ids: Iterable[bytes]) -> None:
+        """`tx_ids` are all that were committed within the window before the start. Any thread may
+        gather them, but only the event loop may call this.
+        """
+        marks = [_mark(tx_id) for tx_id in tx_ids]
+        self._marks.update(marks)
+        self._by_expiry.setdefault(self._forget_start_at, []).extend(marks)
+        self._complete = True
 
     def advance(self, height: int, transactions: Iterable[Transaction]) -> None:
         """`transactions` were committed at `height`; what expired by then is forgotten."""
         self._tip = height
+        self._complete = self._complete or height >= self._forget_start_at
         for tx in transactions:
             mark = _mark(tx.id)
             self._marks.add(mark)

@@ -51,6 +51,7 @@ async def run_node(
                 group.create_task(watch_loop(node.metrics)),
             ]
             await bound.wait()
+            await remember_recent(node)
             await take_back_pending(node)
             running.append(
                 group.create_task(
@@ -116,6 +117,11 @@ class Servers:
         await web.TCPSite(runner, host, port).start()
         address: tuple[str, int] = runner.addresses[0]
         return address[1]
+
+
+async def remember_recent(node: Node) -> None:
+    """Know what could be replayed, before anything is admitted."""
+    node.chain.remember(await node.threads.readers.run(node.chain.replayable))
 
 
 async def take_back_pending(node: Node) -> None:

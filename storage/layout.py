@@ -19,7 +19,7 @@
   m       height                          StateHead              the roots after the height
   x       height, chunk (4)               keys                   since then only history needs them
   z                                       height (8)             the oldest height that is whole
-  
+
 Heights are 8 bytes, all integers big-endian, so keys of one prefix are in the order of their
 heights. A namespace is one byte of length and its name, so no namespace's keys lie within
 another's. Pages start with their height: a commit then writes neighbours, which LevelDB stores

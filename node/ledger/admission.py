@@ -44,31 +44,59 @@ def check_form(tx: Transaction, chain_id: bytes, registry: Registry) -> None:
             raise AdmissionError(code, f"operation {number}: {error.detail}") from None
 
 
-def check_state(tx: Transaction, view: View, next_height: int) -> Standing:
-    """What the committed state says: the window of heights, and who the signers are.
-
-    Raises AdmissionError: expired, not_yet_valid, unknown_key or key_revoked.
+class StateCheck:
+    """What the committed state says about transactions for `next_height`: the window of heights,
+    and who the signers are. For many transactions at once: what they share is looked up once.
     """
-    check_window(tx, view, next_height)
-    orgs: list[bytes] = []
-    for key in tx.body.signers:
+
+    __slots__ = ("_next_height", "_orgs", "_view", "_window")
+
+    def __init__(self, view: View, next_height: int) -> None:
+        self._view = view
+        self._next_height = next_height
+        self._window = Window.of(view, next_height)
+        self._orgs: dict[bytes, bytes | AdmissionError] = {}
+
+    def check(self, tx: Transaction) -> Standing:
+        """Raises AdmissionError: expired, not_yet_valid, unknown_key or key_revoked."""
+        self._window.check(tx)
+        orgs = [self._org_of(key) for key in tx.body.signers]
+        return Standing(orgs[0])
+
+    def _org_of(self, key: bytes) -> bytes:
+        found = self._orgs.get(key)
+        if found is None:
+            found = self._orgs[key] = self._look_up(key)
+        if isinstance(found, AdmissionError):
+            raise AdmissionError(found.code, found.detail)
+        return found
+
+    def _look_up(self, key: bytes) -> bytes | AdmissionError:
         try:
-            orgs.append(signer_of_key(view, key, next_height).org)
+            return signer_of_key(self._view, key, self._next_height).org
         except TxError as error:
             revoked = error.code is Code.KEY_REVOKED
-            code = "key_revoked" if revoked else "unknown_key"
-            raise AdmissionError(code, error.detail) from None
-    return Standing(orgs[0])
+            return AdmissionError("key_revoked" if revoked else "unknown_key", error.detail)
 
 
-def check_window(tx: Transaction, view: View, next_height: int) -> None:
-    """Whether `next_height` may hold the transaction.
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The values of `valid_until` that a block of `height` may hold: from `height` to `last`."""
 
-    Raises AdmissionError: expired or not_yet_valid.
-    """
-    valid_until = tx.body.valid_until
-    if valid_until < next_height:
-        raise AdmissionError("expired", f"valid until height {valid_until}, next is {next_height}")
-    last = next_height - 1 + param(view, TX_WINDOW)
-    if valid_until > last:
-        raise AdmissionError("not_yet_valid", f"valid_until is at most {last} for now")
+    height: int
+    last: int
+
+    @classmethod
+    def of(cls, view: View, height: int) -> Window:
+        """The window of a block on the state of `view`."""
+        return cls(height, height - 1 + param(view, TX_WINDOW))
+
+    def check(self, tx: Transaction) -> None:
+        """Raises AdmissionError: expired or not_yet_valid."""
+        valid_until = tx.body.valid_until
+        if valid_until < self.height:
+            raise AdmissionError(
+                "expired", f"valid until height {valid_until}, next is {self.height}"
+            )
+        if valid_until > self.last:
+            raise AdmissionError("not_yet_valid", f"valid_until is at most {self.last} for now")

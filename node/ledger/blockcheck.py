@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from medquorum import merkle
 from medquorum.block import Header, ValidatorSet
 from medquorum.transaction import Transaction
-from node.ledger.admission import AdmissionError, check_window
+from node.ledger.admission import AdmissionError, Window
 from node.ledger.context import View
 from node.ledger.errors import TxError
 from node.ledger.limits import BLOCK_BYTES_MAX, BLOCK_OPERATIONS_MAX, BLOCK_TXS_MAX
@@ -111,11 +111,12 @@ def _check_transactions(
     registry: Registry,
     seen: Callable[[bytes], bool],
 ) -> str | None:
+    window = Window.of(view, header.height)
     for tx in transactions:
         if tx.body.chain_id != chain_id:
             return "transaction_chain"
         try:
-            check_window(tx, view, header.height)
+            window.check(tx)
         except AdmissionError as error:
             return f"transaction_{error.code}"
         if seen(tx.id):

@@ -110,9 +110,13 @@ class Registry:
 
     def traffic(self, tx: Transaction) -> Traffic:
         """The class of the humblest of its operations, so that bulk cannot ride on a vote."""
+        operations = tx.body.operations
+        if len(operations) == 1:
+            only = self._types.get((operations[0].type, operations[0].version))
+            return Traffic.BULK if only is None else only.type.traffic
         classes = {
             entry.type.traffic
-            for operation in tx.body.operations
+            for operation in operations
             if (entry := self._types.get((operation.type, operation.version))) is not None
         }
         for traffic in (Traffic.BULK, Traffic.CLINICAL):

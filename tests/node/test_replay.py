@@ -36,6 +36,28 @@ def test_the_index_is_not_asked_once_the_chain_is_past_what_it_could_know() -> N
     assert len(asked) == 4
 
 
+def test_what_was_committed_before_the_start_is_known_once_it_is_absorbed() -> None:
+    asked: list[bytes] = []
+
+    def indexed(tx_id: bytes) -> bool:
+        asked.append(tx_id)
+        return True
+
+    old, other = tx_of(1, valid_until=12), tx_of(2, valid_until=12)
+    window = ReplayWindow(10, WINDOW, indexed)
+    window.absorb([old.id])
+    assert window.seen(old.id)
+    assert not window.seen(other.id)
+    assert asked == [old.id]
+    window.advance(15, [])
+    assert len(window) == 0
+
+
+def test_on_a_fresh_chain_there_is_nothing_to_ask_the_index() -> None:
+    window = ReplayWindow(0, WINDOW, lambda _: True)
+    assert not window.seen(bytes(32))
+
+
 def test_what_expired_is_forgotten() -> None:
     window = ReplayWindow(0, WINDOW, lambda _: True)
     window.advance(1, [tx_of(1, valid_until=3), tx_of(2, valid_until=4)])
@@ -46,8 +68,14 @@ def test_what_expired_is_forgotten() -> None:
     assert len(window) == 0
 
 
-@given(st.integers(0, 12), st.lists(st.lists(st.integers(1, WINDOW), max_size=3), max_size=25))
-def test_it_agrees_with_a_set_of_everything(start: int, blocks: list[list[int]]) -> None:
+@given(
+    st.booleans(),
+    st.integers(1, 12),
+    st.lists(st.lists(st.integers(1, WINDOW), max_size=3), max_size=25),
+)
+def test_it_agrees_with_a_set_of_everything(
+    absorb: bool, start: int, blocks: list[list[int]]
+) -> None:
     """Commit blocks of transactions with these lifetimes; the node starts at height `start`."""
     committed: dict[bytes, Transaction] = {}
     window: ReplayWindow | None = None
@@ -62,6 +90,8 @@ def test_it_agrees_with_a_set_of_everything(start: int, blocks: list[list[int]])
             window.advance(height, transactions)
         elif height >= start:
             window = ReplayWindow(height, WINDOW, committed.__contains__)
+            if absorb:
+                window.absorb(list(committed))
         if window is not None:
             for tx in committed.values():
                 assert window.seen(tx.id) or tx.body.valid_until <= height

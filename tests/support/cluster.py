@@ -33,7 +33,7 @@ from node.ledger.types import BUILT_IN
 from node.ledger.types.identity.bodies import KemSet
 from node.logs import configure
 from node.ops.metrics import Metrics
-from node.run import take_back_pending
+from node.run import remember_recent, take_back_pending
 from node.stores import open_stores
 from storage.signstate import SignState
 from tests.support.ports import free_ports
@@ -100,6 +100,7 @@ class Running:
                 group.create_task(node.intake.run())
                 group.create_task(node.sync.run())
                 group.create_task(node.sync.announce())
+                await remember_recent(node)
                 await take_back_pending(node)
                 group.create_task(
                     run_consensus(

@@ -12,7 +12,7 @@ from medquorum.block import Header
 from medquorum.hashing import EMPTY_HASH
 from medquorum.keys import SigningKey
 from medquorum.transaction import Operation, Transaction, build, sign
-from node.ledger.admission import AdmissionError, check_form, check_state
+from node.ledger.admission import AdmissionError, StateCheck, check_form
 from node.ledger.blockcheck import Parent, check_block
 from node.ledger.codes import OK
 from node.ledger.limits import BLOCK_TXS_MAX
@@ -44,7 +44,7 @@ def transaction(
 
 def refused_state(ledger: Ledger, tx: Transaction) -> str:
     with pytest.raises(AdmissionError) as caught:
-        check_state(tx, ledger.view(), ledger.height + 1)
+        StateCheck(ledger.view(), ledger.height + 1).check(tx)
     return caught.value.code
 
 
@@ -74,7 +74,7 @@ def test_the_window_of_heights_is_exact() -> None:
     view, following = ledger.view(), ledger.height + 1
     for valid_until in (following, ledger.height + 10):
         tx = transaction(ledger, person.key, valid_until=valid_until)
-        assert check_state(tx, view, following).org == person.org.id
+        assert StateCheck(view, following).check(tx).org == person.org.id
     late = transaction(ledger, person.key, valid_until=ledger.height)
     assert refused_state(ledger, late) == "expired"
     early = transaction(ledger, person.key, valid_until=ledger.height + 11)
@@ -88,7 +88,7 @@ def test_admission_knows_which_keys_sign_at_the_next_height() -> None:
     ledger.accept(ledger.op("id.key.rotate", rotation(ledger, person.id, person.key)), by=person)
     new = some_key("successor")
     assert refused_state(ledger, transaction(ledger, person.key)) == "key_revoked"
-    check_state(transaction(ledger, new), ledger.view(), ledger.height + 1)
+    StateCheck(ledger.view(), ledger.height + 1).check(transaction(ledger, new))
     ledger.accept(ledger.op("id.key.revoke", KeyRevoke(new.public, 0)), by=new)
     assert refused_state(ledger, transaction(ledger, new)) == "key_revoked"
 
