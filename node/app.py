@@ -35,14 +35,14 @@ from node.errors import ConfigError, RefusedError
 from node.home import Home
 from node.inbox import Inbox
 from node.intake import Intake
-from node.limits import GOSSIP_RESEND_TXS, LOG_RECORDS_KEPT_BYTES
+from node.limits import FETCH_HEIGHTS_MAX, GOSSIP_RESEND_TXS, LOG_RECORDS_KEPT_BYTES
 from node.mempool import Mempool, PoolTx
 from node.network import Network, VoteGate
 from node.ops.metrics import Metrics, TransportMetrics
 from node.ports import EnginePorts
 from node.probation import Probation, voting_from
 from node.quota import Quotas
-from node.receipts import raw_transaction
+from node.receipts import raw_transactions
 from node.record import Recorder
 from node.roster import Roster
 from node.stores import Stores
@@ -256,8 +256,14 @@ class Node:
     def _timer_fired(self, timer: Timer) -> None:
         self.inbox.post(TimerFired(timer))
 
-    def _stored(self, tx_id: bytes) -> bytes | None:
-        return raw_transaction(self.chain.blocks, tx_id)
+    async def _stored(self, tx_ids: Sequence[bytes], bytes_max: int) -> list[bytes]:
+        return await self.threads.readers.run(
+            raw_transactions,
+            self.chain.blocks,
+            tx_ids,
+            heights_max=FETCH_HEIGHTS_MAX,
+            bytes_max=bytes_max,
+        )
 
     def _admitted(self, pooled: Sequence[PoolTx]) -> None:
         """New in the mempool: somebody may wait for them, our peers lack ours, there is work."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
@@ -34,14 +34,14 @@ class _Want:
 
 
 class Bodies:
-    """Lives on the event loop."""
+    """Lives on the event loop. `stored` finds committed transactions, so many bytes at most."""
 
     def __init__(
         self,
         pool: Mempool,
         network: Network,
         verifiers: Worker,
-        stored: Callable[[bytes], bytes | None],
+        stored: Callable[[Sequence[bytes], int], Awaitable[list[bytes]]],
     ) -> None:
         self._pool = pool
         self._network = network
@@ -122,19 +122,28 @@ class Bodies:
         """A peer asks for transactions: answer with those that are here, pending or committed."""
         request = decode(GetTxs, payload, size_max=len(payload))
         raws: list[bytes] = []
-        size = 0
-        for tx_id in request.ids:
+        absent: list[bytes] = []
+        room = TXS_BYTES_MAX // 2
+        for tx_id in dict.fromkeys(request.ids):
             transaction = self.find(tx_id)
-            raw = self._stored(tx_id) if transaction is None else transaction.raw
-            if raw is None or size + len(raw) > TXS_BYTES_MAX // 2:
-                continue
-            raws.append(raw)
-            size += len(raw)
+            if transaction is None:
+                absent.append(tx_id)
+            elif len(transaction.raw) <= room:
+                raws.append(transaction.raw)
+                room -= len(transaction.raw)
+        if absent:
+            raws += await self._stored(absent, room)
         if raws:
             self._network.send(peer, FrameKind.TXS, TxBatch(tuple(raws)))
 
     async def on_txs(self, peer: bytes, payload: bytes) -> None:
-        """Transactions that we asked for, from the peer's word only: check them."""
+        """Transactions that we asked for, from the peer's word only: check them.
+
+        Late answers are nobody's fault, but not worth decoding either.
+        """
+        if not self._wanted:
+            self._network.dropped("txs_not_asked")
+            return
         batch = decode(TxBatch, payload, size_max=len(payload))
         candidates: list[Transaction] = []
         for raw in batch.transactions:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from medquorum.quorum import VALIDATORS_MAX
+
 # Mempool.
 MEMPOOL_TXS_MAX: Final = 50_000
 MEMPOOL_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -41,12 +43,20 @@ FETCH_TXS_MAX: Final = 4_000
 """Missing transactions asked for in one message; also the most that one answer may hold."""
 FETCHED_TXS_KEPT: Final = 20_000
 """Fetched transactions that the mempool may have no room for, but the next block names."""
+FETCH_HEIGHTS_MAX: Final = 4
+"""Committed blocks that are opened to answer one such question. Whoever asks for older ones is
+far behind, and should ask for blocks.
+"""
 FETCH_ATTEMPT_MS: Final = 400
 """How long one holder has to answer before the next one is asked as well."""
 
 # Consensus loop.
-INBOX_EVENTS_MAX: Final = 10_000
-"""Engine events that wait. Beyond it peers' messages are dropped; our own answers never are."""
+INBOX_PEER_EVENTS_MAX: Final = 256
+"""Messages of one validator that wait for the engine, while it waits for the disk."""
+INBOX_EVENTS_MAX: Final = VALIDATORS_MAX * INBOX_PEER_EVENTS_MAX
+"""Those of all validators together."""
+INBOX_PEER_BYTES_MAX: Final = 4 * 1024 * 1024
+"""And their size: four of the largest proposals."""
 EXECUTIONS_KEPT: Final = 4
 BLOCK_TIME_AHEAD_MS: Final = 5_000
 """How far a proposed block time may lie ahead of our own clock."""

@@ -92,6 +92,10 @@ class Network:
         if self._links is not None:
             self._links.disconnect(peer, reason)
 
+    def dropped(self, reason: str) -> None:
+        """Count what a correct peer may have sent, and nobody here needs."""
+        self._counters.dropped(reason)
+
     def connected(self) -> tuple[bytes, ...]:
         """Node keys of the connected peers."""
         return () if self._links is None else self._links.connected()
@@ -178,5 +182,5 @@ class VoteGate:
                     return
             case _:
                 pass
-        if not self._inbox.post(Received(validator, message)):
+        if not self._inbox.post_received(Received(validator, message), len(payload)):
             self._counters.dropped("inbox_full")

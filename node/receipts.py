@@ -6,11 +6,13 @@ What is built here is not trusted by anybody: who receives it verifies it agains
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from medquorum.history import Certified, SetChange
 from medquorum.invariants import InvariantBroken
 from medquorum.limits import HISTORY_CHANGES_MAX
 from medquorum.receipt import make_receipt
-from medquorum.transaction import Transaction
+from medquorum.transaction import TX_BYTES_MAX, Transaction
 from storage.chain import ChainStore
 
 
@@ -37,8 +39,33 @@ def receipt_file(blocks: ChainStore, tx_id: bytes) -> bytes | None:
 
 def raw_transaction(blocks: ChainStore, tx_id: bytes) -> bytes | None:
     """The committed transaction as it was signed, or None if it stands in no block."""
-    place = blocks.locate(tx_id)
-    return None if place is None else blocks.transactions(place[0])[place[1]]
+    return next(iter(raw_transactions(blocks, [tx_id])), None)
+
+
+def raw_transactions(
+    blocks: ChainStore,
+    tx_ids: Sequence[bytes],
+    *,
+    heights_max: int = 1,
+    bytes_max: int = TX_BYTES_MAX,
+) -> list[bytes]:
+    """Those that are committed, as they were signed: of at most `heights_max` blocks, the latest
+    ones, and `bytes_max` together. Opens each block once.
+    """
+    places: dict[int, list[int]] = {}
+    for tx_id in dict.fromkeys(tx_ids):
+        place = blocks.locate(tx_id)
+        if place is not None:
+            places.setdefault(place[0], []).append(place[1])
+    raws: list[bytes] = []
+    for height in sorted(places, reverse=True)[:heights_max]:
+        transactions = blocks.transactions(height)
+        for index in places[height]:
+            bytes_max -= len(transactions[index])
+            if bytes_max < 0:
+                return raws
+            raws.append(transactions[index])
+    return raws
 
 
 def certified_at(blocks: ChainStore, height: int) -> Certified | None:

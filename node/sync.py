@@ -15,6 +15,7 @@ from medquorum.block import Result
 from medquorum.certificate import verify_certificate
 from medquorum.codec import decode
 from medquorum.errors import DecodeError, VerificationError
+from medquorum.quorum import faulty
 from medquorum.transaction import Transaction
 from node.blockwork import BlockWork
 from node.chain import Chain, ExecutedBlock
@@ -76,9 +77,16 @@ class Sync:
         self._answer: tuple[bytes, int, asyncio.Future[Blocks]] | None = None
 
     def status(self) -> SyncStatus | None:
-        """Where we are and where the best claim is, or None when level with the peers."""
-        target = max(self._claims.values(), default=0)
-        height = self._chain.tip.height
+        """Where we are and where the chain is by the word of a correct validator, or None when
+        level with it.
+
+        As many claims as there may be liars are set aside, the highest ones: a single one must not
+        make every node of a consortium look as if it were behind.
+        """
+        voters = self._chain.tip.validators.validators
+        claims = sorted((self._claims.get(v.node_key, 0) for v in voters), reverse=True)
+        liars = faulty(len(voters)) if self._chain.genesis.engine == "pbft" else 0
+        height, target = self._chain.tip.height, claims[liars]
         return SyncStatus(height, target) if target > height + 1 else None
 
     def claim(self, peer: bytes, height: int) -> None:
@@ -244,12 +252,14 @@ class Sync:
         return found
 
     async def on_blocks(self, peer: bytes, payload: bytes) -> None:
-        """The answer to our request; anything else is ignored."""
+        """The answer to our request; anything else is ignored, and not even decoded."""
+        if self._answer is None or self._answer[0] != peer:
+            self._network.dropped("blocks_not_asked")
+            return
+        _, first, future = self._answer
         blocks = decode(Blocks, payload, size_max=len(payload))
-        if self._answer is not None:
-            asked, first, future = self._answer
-            if (peer, blocks.first) == (asked, first) and not future.done():
-                future.set_result(blocks)
+        if blocks.first == first and not future.done():
+            future.set_result(blocks)
 
 
 def _difference(executed: ExecutedBlock, certified: Result) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from medquorum.transaction import Transaction
 from node.chain import Chain
 from node.errors import RefusedError
 from node.ledger.codes import OK
@@ -88,7 +89,7 @@ class Tracker:
         self._recent: OrderedDict[bytes, TxStatus] = OrderedDict()
         self._submitted: OrderedDict[bytes, float] = OrderedDict()
         self._waiting: dict[bytes, set[asyncio.Future[TxStatus]]] = {}
-        # By the last height at which they may be committed. Bounded as the pool is.
+        # Those that are waited for, by the last height at which they may be committed.
         self._expiries: dict[int, set[bytes]] = {}
         self._heights: list[tuple[int, int, asyncio.Future[None]]] = []
         self._count = 0
@@ -163,11 +164,7 @@ class Tracker:
             return await self.status(tx_id)
         finally:
             self._count -= 1
-            waiters = self._waiting.get(tx_id)
-            if waiters is not None:
-                waiters.discard(done)
-                if not waiters:
-                    del self._waiting[tx_id]
+            self._leave(tx_id, done, pending)
 
     async def wait_height(self, height: int, timeout_s: float) -> bool:
         """Whether the height was committed here before the time was over.
@@ -194,6 +191,21 @@ class Tracker:
                 self._heights.remove(entry)
                 heapq.heapify(self._heights)
         return True
+
+    def _leave(
+        self, tx_id: bytes, done: asyncio.Future[TxStatus], pending: Transaction | None
+    ) -> None:
+        """Forget a waiter; with the last one, that somebody waits for the expiry."""
+        waiters = self._waiting.get(tx_id, set())
+        waiters.discard(done)
+        if waiters:
+            return
+        self._waiting.pop(tx_id, None)
+        if pending is not None:
+            expiring = self._expiries.get(pending.body.valid_until, set())
+            expiring.discard(tx_id)
+            if not expiring:
+                self._expiries.pop(pending.body.valid_until, None)
 
     def _admit_waiter(self) -> None:
         if self._count >= self._waiters_max:

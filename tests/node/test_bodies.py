@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from medquorum.keys import SigningKey
 from medquorum.transaction import Transaction, assemble
 from node.bodies import Bodies
 from node.ledger.txtype import Traffic
+from node.limits import FETCH_TXS_MAX
 from node.mempool import Mempool, PoolTx
 from node.threads import Worker
 from node.wire import FrameKind, GetTxs, TxBatch
@@ -37,6 +38,9 @@ class Peers:
         self.was_asked = asyncio.Event()
         self.sent: list[tuple[bytes, FrameKind, Wire]] = []
         self.punished: list[str] = []
+        self.reasons: list[str] = []
+        self.committed: dict[bytes, bytes] = {}
+        self.looked_for: list[tuple[tuple[bytes, ...], int]] = []
         self.bodies: Bodies | None = None
         self.group: asyncio.TaskGroup | None = None
 
@@ -52,9 +56,18 @@ class Peers:
             self.group.create_task(self.bodies.on_txs(peer, encode(TxBatch(tuple(raws)))))
         return True
 
+    async def stored(self, tx_ids: Sequence[bytes], bytes_max: int) -> list[bytes]:
+        """What is committed here."""
+        self.looked_for.append((tuple(tx_ids), bytes_max))
+        return [self.committed[tx_id] for tx_id in tx_ids if tx_id in self.committed]
+
     def connected(self) -> tuple[bytes, ...]:
         """Both."""
         return (HOLDER, OTHER)
+
+    def dropped(self, reason: str) -> None:
+        """Remember."""
+        self.reasons.append(reason)
 
     def punish(self, _peer: bytes, reason: str) -> None:
         """Remember."""
@@ -68,7 +81,7 @@ async def fetching(peers: Peers, pool: Mempool) -> AsyncIterator[Bodies]:
     try:
         async with asyncio.TaskGroup() as group, asyncio.timeout(20):
             network: Any = peers
-            bodies = Bodies(pool, network, worker, lambda _: None)
+            bodies = Bodies(pool, network, worker, peers.stored)
             peers.bodies, peers.group = bodies, group
             yield bodies
     finally:
@@ -126,9 +139,14 @@ async def test_a_lying_holder_is_named_and_the_search_goes_on(
 
 async def test_what_nobody_asked_for_is_not_kept() -> None:
     [tx] = some(1)
-    async with fetching(Peers(lambda _peer, _ids: []), Mempool()) as bodies:
+    peers = Peers(lambda _peer, _ids: [])
+    async with fetching(peers, Mempool()) as bodies:
         await bodies.on_txs(HOLDER, encode(TxBatch((tx.raw,))))
         assert bodies.find(tx.id) is None
+        # A flood of them costs no decoding, and a late answer is no misbehaviour.
+        await bodies.on_txs(HOLDER, b"not even decoded")
+    assert peers.reasons == ["txs_not_asked", "txs_not_asked"]
+    assert peers.punished == []
 
 
 async def test_gossip_that_arrives_meanwhile_ends_the_search() -> None:
@@ -160,3 +178,17 @@ async def test_a_peer_gets_what_is_here_and_nothing_else() -> None:
     [(peer, kind, message)] = peers.sent
     assert (peer, kind) == (OTHER, FrameKind.TXS)
     assert decode(TxBatch, encode(message), size_max=10**6).transactions == (here.raw,)
+
+
+async def test_what_is_asked_for_many_times_over_is_looked_for_and_sent_once() -> None:
+    pending, committed = some(1, 2)
+    pool = Mempool()
+    pool.add(PoolTx(pending, b"", Traffic.CLINICAL, local=False))
+    peers = Peers(lambda _peer, _ids: [])
+    peers.committed = {committed.id: committed.raw}
+    async with fetching(peers, pool) as bodies:
+        ids = (pending.id, committed.id) * (FETCH_TXS_MAX // 2)
+        await bodies.on_get_txs(OTHER, encode(GetTxs(ids)))
+    assert [looked for looked, _ in peers.looked_for] == [(committed.id,)]
+    [(_, _, message)] = peers.sent
+    assert message == TxBatch((pending.raw, committed.raw))

@@ -1,0 +1,71 @@
+"""Catching up under lies: claims that are not true, answers that nobody asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from medquorum.codec import encode
+from node.sync import SyncStatus
+from node.wire import Tip
+from tests.support.cluster import Cluster, running_cluster
+
+
+async def claims(cluster: Cluster, *heights: int) -> SyncStatus | None:
+    """What node 0 says of itself once validators 1, 2, ... have claimed these heights."""
+    sync = cluster.node(0).sync
+    for validator, height in zip(cluster.genesis.validators[1:], heights, strict=False):
+        await sync.on_tip(validator.node_key, encode(Tip(1, height)))
+    return sync.status()
+
+
+@pytest.mark.parametrize(
+    ("heights", "target"),
+    [
+        ((10**9,), None),
+        ((10**9, 0, 0), None),
+        ((10**9, 7, 0), 7),
+        ((7, 7, 7), 7),
+        ((1, 1, 1), None),
+    ],
+)
+async def test_one_liar_does_not_make_a_node_look_as_if_it_were_behind(
+    tmp_path: Path, heights: tuple[int, ...], target: int | None
+) -> None:
+    async with running_cluster(tmp_path, 4, start=[0]) as cluster:
+        status = await claims(cluster, *heights)
+        assert status == (None if target is None else SyncStatus(0, target))
+
+
+async def test_blocks_that_nobody_asked_for_are_not_even_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_cluster(tmp_path, 4, start=[0]) as cluster:
+        node = cluster.node(0)
+        reasons: list[str] = []
+        monkeypatch.setattr(node.network, "dropped", reasons.append)
+        await node.sync.on_blocks(cluster.genesis.validators[1].node_key, b"not even decoded")
+        assert reasons == ["blocks_not_asked"]
+
+
+async def test_committed_transactions_of_few_heights_are_found_within_the_size_of_an_answer(
+    tmp_path: Path,
+) -> None:
+    async with running_cluster(tmp_path, 1) as cluster:
+        transactions = [cluster.transaction() for _ in range(6)]
+        for tx in transactions:
+            await cluster.submit(0, tx)
+            await cluster.committed([tx])
+        stored = cluster.node(0)._stored
+        ids = [bytes(32), *(tx.id for tx in transactions)]
+        assert await stored(ids, 10**6) == [tx.raw for tx in reversed(transactions[2:])]
+        assert await stored(ids, len(transactions[0].raw)) == [transactions[5].raw]
+
+
+async def test_waiting_leaves_nothing_behind_until_the_expiry(tmp_path: Path) -> None:
+    async with running_cluster(tmp_path, 1) as cluster:
+        tx = cluster.transaction()
+        await cluster.submit(0, tx)
+        await cluster.committed([tx])
+        assert cluster.node(0).tracker._expiries == {}
