@@ -30,6 +30,11 @@ class FhirFile:
     """Its place in the sorted list, and eight digits of the hash of its path in the directory."""
     size: int
 
+    @property
+    def is_lines(self) -> bool:
+        """One resource a line, and nothing that holds them together."""
+        return self.path.suffix.lower() == ".ndjson"
+
 
 @dataclass(frozen=True, slots=True)
 class Raw:
@@ -90,7 +95,7 @@ def resources_of(file: FhirFile) -> Iterator[Raw | Refused]:
     """
     try:
         with file.path.open("rb") as stream:
-            if file.path.suffix.lower() == ".ndjson":
+            if file.is_lines:
                 yield from _lines(file, stream)
             else:
                 yield from _document(file, stream)

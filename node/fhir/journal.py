@@ -162,9 +162,11 @@ class Journal:
         return found
 
     def set_alias(self, file: str, url: str, type_: str, identity: str) -> None:
-        """A bundle calls one of its resources `url`."""
+        """A bundle calls one of its resources `url`. If it calls two so, the name means nothing."""
         self._db.execute(
-            "INSERT OR IGNORE INTO aliases VALUES (?, ?, ?, ?)", (file, url, type_, identity)
+            "INSERT INTO aliases VALUES (?, ?, ?, ?) ON CONFLICT (file, url)"
+            " DO UPDATE SET type = '', identity = '' WHERE identity != excluded.identity",
+            (file, url, type_, identity),
         )
 
     def alias(self, file: str, url: str) -> tuple[str, str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from secrets import token_bytes
 from typing import Final
 
@@ -25,7 +25,8 @@ from node.fhir.routing import Routing
 from node.ledger.types.records.classes import RecordClass
 
 _INDEXED: Final = frozenset({PATIENT, ENCOUNTER, ORGANIZATION})
-_HINTS: Final = tuple(f'"{name}"'.encode() for name in sorted(_INDEXED))
+# A text without any of these is none of them; the last stands for a name with escapes in it.
+_HINTS: Final = (*(f'"{name}"'.encode() for name in sorted(_INDEXED)), b"\\u00")
 _ID_BYTES: Final = 32
 # R4 lets these stand for themselves: a drug, a machine, a study. Without a patient they are about
 # none.
@@ -114,22 +115,34 @@ class Planner:
 
     def _learn(self, raw: Raw) -> None:
         resource = resource_of(raw, exact=False)
-        if isinstance(resource, Refused) or resource.type not in _INDEXED:
+        if resource.type not in _INDEXED:
             return
+        # What has no identity is learned too: a bundle with it is not about one patient alone.
+        identity = "" if isinstance(resource, Refused) else resource.identity
         label = raw.file.label
-        if raw.full_url:
-            self._journal.set_alias(label, raw.full_url, resource.type, resource.identity)
-        if resource.type != ORGANIZATION:
+        self._journal.set_alias(label, raw.full_url or f"#{raw.position}", resource.type, identity)
+        if not isinstance(resource, Refused) and resource.type != ORGANIZATION and identity:
             provider = next((owner.identity for owner in resource.owners if owner.identity), "")
-            self._journal.set_owner(resource.identity, label, provider)
+            self._journal.set_owner(identity, label, provider)
 
     def _planned(self, resource: Resource, record_class: RecordClass, patient: str) -> Work | None:
         head = self._journal.head(resource.identity)
         if head is None:
             hospital = self._hospital_of(resource, patient)
-            pid = self._pid(patient, hospital.org)
-            row = self._row(resource, token_bytes(_ID_BYTES), 1, hospital.org, pid)
+            row = Row(
+                identity=resource.identity,
+                digest=resource.digest,
+                type=resource.type,
+                rec_id=token_bytes(_ID_BYTES),
+                version=1,
+                hospital=hospital.org,
+                pid=self._pid(patient, hospital.org),
+                confidentiality=int(resource.confidentiality),
+            )
         else:
+            if not self._routing.lists(head.hospital):
+                self.refuse(_refusal(resource, Reason.HOSPITAL_NOT_LISTED))
+                return None
             if self._journal.pid(patient, head.hospital) != head.pid:
                 self.refuse(_refusal(resource, Reason.PATIENT_CHANGED))
                 return None
@@ -137,23 +150,10 @@ class Planner:
                 # The ledger keeps the confidentiality of the first version.
                 self.refuse(_refusal(resource, Reason.CONFIDENTIALITY_CHANGED))
                 return None
-            row = self._row(resource, head.rec_id, head.version + 1, head.hospital, head.pid)
+            row = replace(head, digest=resource.digest, version=head.version + 1)
         self._journal.plan(row)
         self._counts.read[resource.type] += 1
         return Work(row, record_class, resource.raw)
-
-    @staticmethod
-    def _row(resource: Resource, rec_id: bytes, version: int, org: bytes, pid: bytes) -> Row:
-        return Row(
-            identity=resource.identity,
-            digest=resource.digest,
-            type=resource.type,
-            rec_id=rec_id,
-            version=version,
-            hospital=org,
-            pid=pid,
-            confidentiality=int(resource.confidentiality),
-        )
 
     def _pid(self, patient: str, org: bytes) -> bytes:
         pid = self._journal.pid(patient, org)
@@ -179,7 +179,8 @@ class Planner:
         if patients:
             return patients[0]
         # In a bundle about one patient, what names nobody is about that patient.
-        only = self._journal.only_alias(label, PATIENT) if about == [] else None
+        alone = about == [] and not resource.raw.file.is_lines
+        only = self._journal.only_alias(label, PATIENT) if alone else None
         if only is None and resource.type in _MAY_BE_ABOUT_NOBODY:
             return None
         return only or Reason.NO_PATIENT
@@ -190,15 +191,14 @@ class Planner:
         label = resource.raw.file.label
         for one in resource.encounters:
             encounter = self._resolved(one, label)
-            if encounter.type == ENCOUNTER or (encounter.type == "" and encounter.identity):
+            if encounter.identity != "" and encounter.type in (ENCOUNTER, ""):
                 return self._owner(encounter.identity)
         return self._owner(patient)
 
     def _owner(self, identity: str) -> Hospital:
-        file, provider = self._journal.owner(identity) or ("", "")
-        if provider == "":
-            return self._routing.by_identity(identity)
-        return self._routing.by_identity(self._resolved(Reference("", provider), file).identity)
+        file, named = self._journal.owner(identity) or ("", "")
+        provider = self._resolved(Reference("", named), file).identity if named else ""
+        return self._routing.by_identity(provider or identity)
 
     def _resolved(self, reference: Reference, file: str) -> Reference:
         """A reference with what its bundle says that it is."""
@@ -208,7 +208,7 @@ class Planner:
 
 def _patients(references: Iterable[Reference]) -> list[str]:
     found = (one.identity for one in references if one.type == PATIENT)
-    return [identity for identity in dict.fromkeys(found) if not is_search(identity)]
+    return [one for one in dict.fromkeys(found) if one != "" and not is_search(one)]
 
 
 def _refusal(resource: Resource, reason: Reason) -> Refused:

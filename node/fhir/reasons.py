@@ -46,6 +46,8 @@ class Reason(StrEnum):
     """A new version of a record that was about another patient."""
     CONFIDENTIALITY_CHANGED = "confidentiality_changed"
     """A new version that is more secret than the record may become."""
+    HOSPITAL_NOT_LISTED = "hospital_not_listed"
+    """A new version of a record whose hospital takes no part in this import."""
 
     VAULT_REFUSED = "vault_refused"
     LEDGER_REJECTED = "ledger_rejected"

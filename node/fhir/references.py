@@ -23,6 +23,10 @@ _LITERAL: Final = re.compile(
 )
 _SEARCH: Final = re.compile(r"(?P<type>[A-Z][A-Za-z]+)\?[^\s]+(?![\s\S])")
 _URN: Final = re.compile(r"urn:[a-z]+:[^\s]+(?![\s\S])")
+# Unique in the world; a bundle that numbers its entries instead (urn:uuid:1) means itself alone.
+_UNIQUE: Final = re.compile(
+    r"urn:(uuid:[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|oid:[0-2](\.[0-9]+)+)(?![\s\S])"
+)
 ID: Final = re.compile(r"[A-Za-z0-9.\-]{1,64}(?![\s\S])")
 """An id as FHIR defines it."""
 
@@ -37,7 +41,7 @@ def identity_of(resource_type: str, resource_id: str, full_url: str) -> str:
     """The identity of a resource; empty if it has none."""
     if resource_id:
         return f"{base_of(full_url)}{resource_type}/{resource_id}"
-    return full_url if _LITERAL.match(full_url) or _URN.match(full_url) else ""
+    return full_url if _LITERAL.match(full_url) or _UNIQUE.match(full_url) else ""
 
 
 def referred(reference: str, full_url: str) -> tuple[str, str]:

@@ -32,6 +32,10 @@ class Routing:
             provider: hospital for hospital in hospitals for provider in hospital.providers
         }
 
+    def lists(self, org: bytes) -> bool:
+        """Whether a hospital takes part in this import."""
+        return any(hospital.org == org for hospital in self._hospitals)
+
     def by_identity(self, identity: str) -> Hospital:
         """The hospital of an organisation, encounter or patient of the data."""
         listed = self._by_provider.get(identity)

@@ -17,6 +17,7 @@ from blockbuster import BlockBuster
 from medquorum.transaction import OPERATIONS_MAX, Transaction
 from node.fhir.errors import ImportStoppedError, JournalError
 from node.fhir.files import Raw, files_of, resources_of
+from node.fhir.hospitals import Consortium
 from node.fhir.journal import Journal
 from node.fhir.limits import RECORDS_PER_BATCH
 from node.fhir.report import lines_of
@@ -98,6 +99,23 @@ async def test_layout_is_no_change_and_content_is_a_new_version(tmp_path: Path) 
         (amendment,) = server.amendments()
         (original,) = [one for one in server.anchors() if one.fhir_type == "condition"]
     assert (amendment.rec_id, amendment.prev_version) == (original.rec_id, 1)
+
+
+async def test_a_new_version_for_a_hospital_that_takes_no_part_is_refused(tmp_path: Path) -> None:
+    async with hospitals() as (server, consortium):
+        files, journal = tmp_path / "in", tmp_path / "journal"
+        many = [patient(number) for number in range(40)]
+        write(files, a_ndjson=lines(*many))
+        await imported(files, consortium, journal)
+        write(files, a_ndjson=lines(*(one | {"active": True} for one in many)))
+        alone = Consortium(consortium.genesis, consortium.hospitals[:1])
+        report = await imported(files, alone, journal)
+        own = sum(anchor.custodian == alone.hospitals[0].org for anchor in server.anchors())
+    assert 0 < own < 40
+    assert (report.amended, report.refused) == (
+        {"Patient": own},
+        {"hospital_not_listed": 40 - own},
+    )
 
 
 async def test_a_resource_that_stands_twice_is_one_record(tmp_path: Path) -> None:

@@ -208,6 +208,14 @@ def test_a_urn_means_something_in_its_own_bundle_only(plan: Plan) -> None:
     assert plan(first, second).reasons == ["patient_unresolved"]
 
 
+def test_a_bundle_that_numbers_its_entries_means_itself_alone(plan: Plan) -> None:
+    """Two such bundles would otherwise be two versions of one patient."""
+    unnamed: Resource = {"resourceType": "Patient"}
+    unique = "urn:uuid:96baad95-bc36-5844-bc19-86cb1d4022a3"
+    found = plan([entry(unnamed, "urn:uuid:1")], [entry(unnamed, unique)])
+    assert (found.reasons, found.patients) == (["no_id"], [unique])
+
+
 def test_two_servers_patients_of_the_same_id_are_two(plan: Plan) -> None:
     bundle = [
         entry(patient(), "https://a.test/fhir/Patient/p1"),
@@ -252,6 +260,60 @@ def test_a_resource_without_a_patient_is_not_given_to_one_of_two(plan: Plan) -> 
         entry({"resourceType": "Basic", "id": "b"}, "urn:uuid:3"),
     ]
     assert plan(bundle).reasons == ["no_patient"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        entry(patient(id="p2")),
+        entry({"resourceType": "Patient"}, "urn:uuid:2"),
+        entry(patient(id="not an id"), "urn:uuid:2"),
+        entry(patient(id="p2"), "urn:uuid:1"),
+    ],
+    ids=["without a url", "without an id", "with a bad id", "of the same url"],
+)
+def test_a_second_patient_counts_whatever_is_wrong_with_it(plan: Plan, other: Resource) -> None:
+    bundle = [
+        entry(patient(), "urn:uuid:1"),
+        entry({"resourceType": "Basic", "id": "b"}, "urn:uuid:3"),
+        other,
+    ]
+    found = plan(bundle)
+    assert "no_patient" in found.reasons
+    assert [work.row.type for work in found.works if work.row.type == "Basic"] == []
+
+
+def test_lines_are_not_held_together_by_their_file(plan: Plan) -> None:
+    found = plan(lines(patient(), {"resourceType": "Basic", "id": "b"}))
+    assert found.reasons == ["no_patient"]
+
+
+def test_what_refers_to_a_patient_without_identity_is_not_given_to_another(plan: Plan) -> None:
+    def bundle(id_: str) -> list[Resource]:
+        subject = {"reference": "urn:uuid:1"}
+        return [
+            entry({"resourceType": "Patient"}, "urn:uuid:1"),
+            entry(observation(id=id_, subject=subject), "urn:uuid:2"),
+        ]
+
+    found = plan(bundle("b1"), bundle("b2"))
+    assert found.reasons == ["no_id", "patient_unresolved"] * 2
+    assert found.works == []
+
+
+def test_a_url_that_a_bundle_gives_twice_names_nobody(plan: Plan) -> None:
+    bundle = [
+        entry(patient(), "urn:uuid:1"),
+        entry(patient(id="p2"), "urn:uuid:1"),
+        entry(observation(subject={"reference": "urn:uuid:1"}), "urn:uuid:2"),
+    ]
+    assert plan(bundle).reasons == ["patient_unresolved"]
+
+
+def test_a_type_written_with_escapes_is_seen(plan: Plan) -> None:
+    text = json.dumps(patient(managingOrganization={"reference": "Organization/o3"}))
+    found = plan(text.replace("Patient", "\\u0050atient") + "\n" + lines(observation()))
+    assert {work.row.hospital[0] for work in found.works} == {3}
 
 
 def test_a_drug_that_nobody_takes_is_no_record_and_no_mistake(plan: Plan) -> None:
@@ -307,6 +369,14 @@ def test_a_new_version_is_no_way_around_patient_or_secrecy(plan: Plan) -> None:
     assert found.reasons == ["patient_changed", "confidentiality_changed"]
     assert [work.row.version for work in found.works] == [1, 2]
     assert len({work.row.rec_id for work in found.works}) == 1
+
+
+def test_the_ledger_keeps_the_secrecy_of_the_first_version(plan: Plan) -> None:
+    """So a version labelled lower is no ground to refuse the one after it."""
+    lower = {"security": [label("v3-Confidentiality", "L")]}
+    found = plan(lines(observation(), observation(meta=lower), observation(status="final")))
+    assert found.reasons == []
+    assert [work.row.confidentiality for work in found.works] == [Confidentiality.N] * 3
 
 
 @given(
