@@ -22,6 +22,7 @@ from devnet.layout import CHECKOUT, NetworkDir
 from devnet.network import Network
 from devnet.story import Story
 from medquorum.client import Client
+from medquorum.errors import VerificationError
 from medquorum.receipt import VerifiedReceipt, verify_receipt
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -83,6 +84,7 @@ def test_the_demonstration_tells_its_story_and_proves_it(root: Path) -> None:
     _the_users_own_data_can_be_used(root, network)
     assert devnet(root, "down").returncode == 0
     _receipts_hold_with_no_node_left(network)
+    _a_changed_receipt_fails_the_demonstration(network)
     _nothing_of_a_patient_is_in_the_clear(root)
 
 
@@ -168,6 +170,21 @@ def _receipts_hold_with_no_node_left(network: Network) -> None:
         check=False,
     )
     assert checked.returncode == 0, checked.stderr
+
+
+def _a_changed_receipt_fails_the_demonstration(network: Network) -> None:
+    book = Book(network.directory.demo, echo=lambda _line: None)
+    book.steps = steps(network)
+    assert len(book.verify(network.genesis)) == sum(bool(step.receipt) for step in book.steps)
+    consent = next(step.receipt for step in book.steps if step.name == "consent")
+    denial = next(step.receipt for step in book.steps if step.name == "denial")
+    genuine = (book.receipts / consent).read_bytes()
+    for wrong in (genuine.replace(b'"height": ', b'"height": 1'), (book.receipts / denial)
+                  .read_bytes()):  # fmt: skip
+        (book.receipts / consent).write_bytes(wrong)
+        with pytest.raises(VerificationError):
+            book.verify(network.genesis)
+    (book.receipts / consent).write_bytes(genuine)
 
 
 def _nothing_of_a_patient_is_in_the_clear(root: Path) -> None:
