@@ -33,6 +33,7 @@ from node.ops.diskguard import DiskGuard, DiskLowError, Line, Lines
 from node.ops.metrics import Metrics
 from node.run import Endpoints, run_node
 from node.services import Services
+from node.site import raise_descriptor_limit
 from node.stores import Stores, open_stores
 from node.version import VERSION
 from p2p.errors import ListenError
@@ -82,6 +83,7 @@ def run_daemon(
 
     A second signal ends it at once, which loses nothing that was acknowledged. Failures are logged.
     """
+    raise_descriptor_limit()
     try:
         with asyncio.Runner() as runner:
             runner.run(_daemon(home, loaded.config, passphrase, log, ready))

@@ -77,6 +77,10 @@ SYNC_HEIGHT_CLAIM_MAX: Final = 10**12
 """A peer that claims a greater height is lying; no chain gets there."""
 
 # API.
+HTTP_CONNECTIONS_MAX: Final = 4_096
+"""Of the API, and of the ops endpoints; fewer if the process has few file descriptors."""
+HTTP_IDLE_SECONDS: Final = 75.0
+"""How long a connection may say nothing, or take to say what it asks for."""
 BATCH_TXS_MAX: Final = 1_000
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 WAIT_SECONDS_MAX: Final = 60

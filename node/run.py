@@ -12,11 +12,12 @@ from aiohttp import web
 from node.app import Node
 from node.consensus_loop import run_consensus
 from node.errors import StopNode
-from node.limits import INTAKE_CHUNK_TXS, PRUNE_ENTRIES, PRUNE_INTERVAL_S
+from node.limits import HTTP_IDLE_SECONDS, INTAKE_CHUNK_TXS, PRUNE_ENTRIES, PRUNE_INTERVAL_S
 from node.ops.app import make_ops
 from node.ops.looplag import watch_loop
 from node.rpc.app import make_rpc
 from node.services import Services
+from node.site import BoundedSite, connections_max
 
 SHUTDOWN_GRACE_S: Final = 3.0
 """How long requests that are being answered may take once the node stops."""
@@ -39,7 +40,7 @@ async def run_node(
     `ready` is called once all ports are bound and pending transactions of the last run are back.
     Raises what failed, in an ExceptionGroup. The stores and threads are closed by the caller.
     """
-    servers = Servers(services)
+    servers = Servers(services, connections_max=connections_max())
     try:
         async with asyncio.TaskGroup() as group:
             node.spawn.open(group)
@@ -91,8 +92,16 @@ def ledger_parts(node: Node) -> tuple[Coroutine[object, object, None], ...]:
 class Servers:
     """The API and the ops endpoints."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(
+        self,
+        services: Services,
+        *,
+        connections_max: int,
+        idle_seconds: float = HTTP_IDLE_SECONDS,
+    ) -> None:
         self._services = services
+        self._connections_max = connections_max
+        self._idle_seconds = idle_seconds
         self._runners: list[web.AppRunner] = []
 
     async def start(self, node: Node) -> tuple[int, int]:
@@ -111,10 +120,15 @@ class Servers:
             await runner.cleanup()
 
     async def _serve(self, app: web.Application, host: str, port: int) -> int:
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_GRACE_S)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_GRACE_S,
+            keepalive_timeout=self._idle_seconds,
+        )
         self._runners.append(runner)
         await runner.setup()
-        await web.TCPSite(runner, host, port).start()
+        await BoundedSite(runner, host, port, connections_max=self._connections_max).start()
         address: tuple[str, int] = runner.addresses[0]
         return address[1]
 
