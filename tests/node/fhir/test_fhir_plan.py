@@ -18,7 +18,6 @@ from node.fhir.files import files_of, resources_of
 from node.fhir.hospitals import Consortium, Hospital
 from node.fhir.journal import Journal
 from node.fhir.plan import Planner, Work
-from node.fhir.references import identity_of, referred
 from node.fhir.report import Counts
 from node.fhir.routing import Routing
 from node.ledger.types.records.classes import Confidentiality
@@ -377,26 +376,6 @@ def test_the_ledger_keeps_the_secrecy_of_the_first_version(plan: Plan) -> None:
     found = plan(lines(observation(), observation(meta=lower), observation(status="final")))
     assert found.reasons == []
     assert [work.row.confidentiality for work in found.works] == [Confidentiality.N] * 3
-
-
-@given(
-    st.sampled_from(["", "http://a.test/", "https://a.test/r4/"]),
-    st.from_regex(r"[A-Za-z0-9.\-]{1,64}", fullmatch=True),
-)
-def test_a_literal_reference_and_its_target_have_one_identity(base: str, id_: str) -> None:
-    own = f"{base}Patient/{id_}" if base else ""
-    expected = identity_of("Patient", id_, own)
-    assert referred(f"{base}Patient/{id_}", "") == ("Patient", expected)
-    assert referred(f"Patient/{id_}", f"{base}Observation/1" if base else "") == (
-        "Patient",
-        expected,
-    )
-
-
-@given(st.text())
-def test_any_text_as_a_reference_is_harmless(text: str) -> None:
-    type_, identity = referred(text, text)
-    assert type_ == "" or identity != ""
 
 
 def test_hospitals_must_differ() -> None:
