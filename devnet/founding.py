@@ -8,7 +8,7 @@ from hashlib import sha256
 from devnet.keys import DevnetKeys
 from devnet.layout import NetworkDir
 from devnet.manifest import GATEWAY, Manifest
-from devnet.ports import HOST, Ports
+from devnet.ports import HOST, Ports, proxied_host
 from medquorum.block import Validator
 from medquorum.genesis import Genesis, GenesisOrg, GenesisParam
 from node.cli.setup import HomeKeys, create_home, install_genesis
@@ -77,9 +77,10 @@ def make_home(
         "base.moniker": f"node{index}",
         "p2p.port": own.p2p,
         "p2p.peers": [
-            f"{keys.node(other).public.hex()}@{HOST}:{at.p2p}"
+            f"{keys.node(other).public.hex()}@{host}:{at.p2p}"
             for other, at in enumerate(ports)
             if other != index
+            for host in (proxied_host(index, other) if manifest.proxied else HOST,)
         ],
         "rpc.port": own.rpc,
         "ops.port": own.ops,

@@ -50,12 +50,15 @@ class OrgSpec(_Table, frozen=True):
 
 
 class Manifest(_Table, frozen=True):
-    """A development network. `params` are chain parameters, `config` is for every node."""
+    """A development network. `params` are chain parameters, `config` is for every node. The nodes
+    of a `proxied` one meet only while the proxy of a history runs between them (devnet/chaos).
+    """
 
     name: NetworkName
     organisations: Annotated[tuple[OrgSpec, ...], Meta(min_length=1)]
     validators: Annotated[int, Meta(ge=1, le=VALIDATORS_MAX)] = 4
     base_port: Annotated[int, Meta(ge=0, le=PORT_MAX)] = 29650
+    proxied: bool = False
     params: dict[str, int] = {}
     config: dict[str, object] = {}
 

@@ -85,6 +85,15 @@ class _NetFile(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Launch:
+    """How a node's process is started: Python's `-m module`, `words`, and where its home is."""
+
+    module: str = "node.cli.main"
+    words: tuple[str, ...] = ("start",)
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """How a node was stopped. `gracefully` is False if it had to be killed."""
 
@@ -103,6 +112,8 @@ class Network:
         self.chain_id = described.chain_id
         self.base_port = described.base_port
         self.keys = DevnetKeys(manifest.name)
+        self.launches: dict[int, Launch] = {}
+        """Nodes that this object starts in another way than the usual one."""
         # Children of this very process: they must be waited for, and their exit codes are known.
         self._children: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -296,8 +307,10 @@ class Network:
 
     def _spawn(self, node: NodeInfo) -> None:
         home = self.directory.node(node.index)
+        launch = self.launches.get(node.index, Launch())
+        command = [launch.module, *launch.words, "--home", str(home.root), *launch.options]
         child = spawn(
-            [sys.executable, "-m", "node.cli.main", "start", "--home", str(home.root)],
+            [sys.executable, "-m", *command],
             folder=CHECKOUT,
             environment=_environment(),
             log=self.directory.log_file(node.index),

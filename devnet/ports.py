@@ -39,6 +39,13 @@ class Ports:
         return self.p2p, self.rpc, self.ops
 
 
+def proxied_host(dialler: int, target: int) -> str:
+    """Where node `dialler` of a proxied network finds node `target`: at its port, on a loopback
+    address that only this pair has. All of 127.0.0.0/8 is this machine, so no port is used up.
+    """
+    return f"127.77.{dialler + 1}.{target + 1}"
+
+
 def is_free(port: int) -> bool:
     """Whether one could listen there now, as the node would."""
     with socket.socket() as probe:
