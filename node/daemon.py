@@ -24,7 +24,7 @@ from medquorum.keyfile import load_kem_key, load_signing_key
 from medquorum.keys import SigningKey
 from node.app import Node, NodeKeys
 from node.config.load import Loaded
-from node.config.schema import Config, Disk
+from node.config.schema import Config, Devnet, Disk
 from node.errors import ConfigError, DivergenceError, IdentityError
 from node.home import Home
 from node.ledger.errors import UnservedCodeError
@@ -78,15 +78,17 @@ def run_daemon(
     passphrase: bytes | None,
     log: FilteringBoundLogger,
     ready: Callable[[Endpoints], None],
+    compose: Callable[..., Node] = Node,
 ) -> Exit:
-    """Run a node in this process until SIGTERM or SIGINT, or until it must stop.
+    """Run a node in this process until SIGTERM or SIGINT, or until it must stop. `compose` makes
+    it of its parts, and takes what Node takes.
 
     A second signal ends it at once, which loses nothing that was acknowledged. Failures are logged.
     """
     raise_descriptor_limit()
     try:
         with asyncio.Runner() as runner:
-            runner.run(_daemon(home, loaded.config, passphrase, log, ready))
+            runner.run(_daemon(home, loaded.config, passphrase, log, ready, compose))
     except StartError as error:
         log.error("not_started", detail=str(error), code=int(error.code))
         return error.code
@@ -137,11 +139,12 @@ async def _daemon(
     passphrase: bytes | None,
     log: FilteringBoundLogger,
     ready: Callable[[Endpoints], None],
+    compose: Callable[..., Node],
 ) -> None:
     stores, node_keys, disk = _prepare(home, config, passphrase, log)
     try:
         try:
-            node = Node(
+            node = compose(
                 home=home,
                 config=config,
                 keys=node_keys,
@@ -149,7 +152,7 @@ async def _daemon(
                 metrics=Metrics(version=VERSION),
                 log=log,
                 software=f"medquorum/{VERSION}",
-                now_ms=_now_ms,
+                now_ms=_clock(config.devnet.clock_offset_ms),
             )
         except ConfigError as error:
             raise StartError(Exit.CONFIG, str(error)) from None
@@ -168,6 +171,7 @@ def _prepare(
     try:
         keys.self_test()
         genesis = load_genesis(home)
+        _require_devnet(genesis, config)
         node_keys = load_keys(home, config, genesis.chain_name, passphrase)
         home.data.mkdir(parents=True, exist_ok=True)
         disk = DiskGuard(
@@ -267,5 +271,15 @@ def _lines(disk: Disk) -> Lines:
     )
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+def _clock(offset_ms: int) -> Callable[[], int]:
+    """The wall clock in milliseconds, wrong by `offset_ms`."""
+    return lambda: time.time_ns() // 1_000_000 + offset_ms
+
+
+def _require_devnet(genesis: Genesis, config: Config) -> None:
+    """Raise ConfigError if a chain that is none for trying out is configured like one."""
+    if config.devnet != Devnet() and not genesis.chain_name.startswith(DEVNET_PREFIX):
+        raise ConfigError(
+            f"[devnet] is for chains whose name begins with {DEVNET_PREFIX};"
+            f" this one is {genesis.chain_name}"
+        )

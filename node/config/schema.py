@@ -4,7 +4,7 @@ the environment and docs/configuration.md are all made from this.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -13,6 +13,8 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 NonNegative = Annotated[int, Meta(ge=0)]
 Percent = Annotated[float, Meta(ge=0, le=100)]
+CLOCK_OFFSET_MS_MAX: Final = 24 * 60 * 60 * 1000
+"""A day: the greatest error of a clock that a development network plays."""
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -171,6 +173,19 @@ class Disk(_Section, frozen=True):
     ] = 2.0
 
 
+class Devnet(_Section, frozen=True):
+    """Only for trying out faults: refused on a chain whose name does not begin with devnet-."""
+
+    clock_offset_ms: Annotated[
+        int,
+        Meta(
+            ge=-CLOCK_OFFSET_MS_MAX,
+            le=CLOCK_OFFSET_MS_MAX,
+            description="How far this node's clock is wrong, on development networks only.",
+        ),
+    ] = 0
+
+
 class Config(_Section, frozen=True):
     """The whole configuration."""
 
@@ -184,6 +199,7 @@ class Config(_Section, frozen=True):
     threads: Threads = msgspec.field(default_factory=Threads)
     vault: Vault = msgspec.field(default_factory=Vault)
     disk: Disk = msgspec.field(default_factory=Disk)
+    devnet: Devnet = msgspec.field(default_factory=Devnet)
 
 
 class Key(msgspec.Struct, frozen=True):
