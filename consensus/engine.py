@@ -123,6 +123,7 @@ Event = HeightStarted | Received | TimerFired | WorkAvailable | BlockBuilt | Val
 class Send:
     """A message to one validator, or to all others if `to` is None. May be lost.
 
+    A vote to ourselves goes nowhere, but the guard of the sign state sees it like any other.
     `again`: a vote that was said before, in the same bytes, and behind which a later vote has been
     said since. The guard of the sign state must let it pass unchecked. Every other vote stands at
     the position of the vote before it, with the same digest, or higher (messages.vote_position).

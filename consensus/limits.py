@@ -65,3 +65,9 @@ IDLE_RESEND_FACTOR: Final = 8
 
 RULE_STEPS_MAX: Final = 4 * VALIDATORS_MAX
 """Rules that one event may set off. More is a loop in our own code."""
+
+READS_MAX: Final = 1024
+"""Reads that wait for a leader to be confirmed, or for its answer."""
+
+TERM_MAX: Final = 2**32 - 1
+"""The last term that can be written down. Pre-votes keep terms from growing without a majority."""

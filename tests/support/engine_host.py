@@ -13,6 +13,7 @@ from consensus.engine import (
     CatchUp,
     Decided,
     Effects,
+    Engine,
     Event,
     Execute,
     Executed,
@@ -29,8 +30,10 @@ from consensus.engine import (
     VoteSigner,
     WorkAvailable,
 )
+from consensus.engines import engine_of
 from consensus.messages import HaltedRecord, LogRecord, ReleasedRecord
-from consensus.pbft.engine import PbftEngine
+from medquorum.block import ValidatorSet
+from medquorum.quorum import EngineName
 from tests.support.engine_world import (
     CHAIN_ID,
     after,
@@ -83,10 +86,12 @@ class Host:
     hooks: Hooks
     signer: VoteSigner
     verify: Verify
+    validators_at: Callable[[int], ValidatorSet]
     faults: Faults = field(default_factory=Faults)
     log: list[LogRecord] = field(default_factory=list)
     chain: list[tuple[HeightStarted, Decided]] = field(default_factory=list)
-    engine: PbftEngine | None = None
+    engine: Engine | None = None
+    kind: EngineName = "pbft"
     epoch: int = 0
     timers: dict[Timer, int] = field(default_factory=dict)
     halts: list[Halt] = field(default_factory=list)
@@ -104,14 +109,16 @@ class Host:
         if len(self.chain) == 0:
             return self.genesis
         started, decided = self.chain[-1]
-        return after(started, decided.header, decided.result, decided.certificate.round)
+        round_ = decided.certificate.round
+        validators = self.validators_at(started.height + 1)
+        return after(started, decided.header, decided.result, round_, validators)
 
     def boot(self) -> None:
         """Start or restart the daemon from what is durable."""
         self.epoch += 1
         self.timers.clear()
         self.syncing = False
-        self.engine = PbftEngine.recover(
+        self.engine = engine_of(self.kind).recover(
             chain_id=CHAIN_ID,
             signer=self.signer,
             verify=self.verify,
@@ -215,7 +222,7 @@ class Host:
         number, epoch, block_hash = self.execution, self.epoch, request.header.hash()
         differs = self.rng.random() < self.faults.random_results
         salt = str(self.rng.random()).encode() if differs else b""
-        result = make_result(block_hash, self.genesis.validators, salt)
+        result = make_result(block_hash, self.validators_at(request.header.height + 1), salt)
         self.computed.add((block_hash, result.hash()))
 
         def done() -> None:

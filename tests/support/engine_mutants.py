@@ -10,7 +10,7 @@ import pytest
 from consensus.messages import (
     AcceptedRecord,
     CommittedRecord,
-    LogRecord,
+    PbftRecord,
     PreparedCertificate,
     PreparedRecord,
     RoundChangedRecord,
@@ -43,7 +43,7 @@ def no_fence_after_round_change(patch: pytest.MonkeyPatch) -> None:
 def _forget(patch: pytest.MonkeyPatch, *kinds: type) -> None:
     true = recovery._apply
 
-    def apply(core: Core, record: LogRecord) -> None:
+    def apply(core: Core, record: PbftRecord) -> None:
         if not isinstance(record, kinds):
             true(core, record)
 

@@ -33,6 +33,8 @@ from consensus.messages import (
 )
 from consensus.pbft.members import Members
 from consensus.pbft.proofs import signers_of
+from consensus.raft.messages import RaftMessage, RaftRecord
+from tests.support import raft_names
 
 
 @dataclass(slots=True)
@@ -52,6 +54,10 @@ class Names:
         """Several names."""
         return ",".join(sorted(self.of(key) for key in keys))
 
+    def signers(self, bitmap: bytes) -> str:
+        """The names in a bitmap."""
+        return self.list(signers_of(self.members, bitmap))
+
     def certificate(self, known: PreparedCertificate) -> str:
         """What was prepared, and by whom."""
         signers = self.list(signers_of(self.members, known.signers))
@@ -66,6 +72,8 @@ class Names:
 
     def message(self, message: Message) -> str:
         """A message in one line."""
+        if isinstance(message, RaftMessage):
+            return raft_names.message_text(self.of, message, self.signers)
         match message:
             case Proposal():
                 proof = self.justification(message.justification)
@@ -76,8 +84,8 @@ class Names:
                 block, result = self.of(message.block_hash), self.of(message.result_hash)
                 return f"COMMIT {place(message)} {block} {result}"
             case RoundChange():
-                known = "".join(f" {self.certificate(c)}" for c in message.certificate)
-                return f"ROUND_CHANGE {place(message)}{known}"
+                claims = "".join(f" {self.certificate(c)}" for c in message.certificate)
+                return f"ROUND_CHANGE {place(message)}{claims}"
             case RoundProof():
                 return f"PROOF {place(message)}{self.justification(message.justification)}"
             case Status():
@@ -96,6 +104,8 @@ class Names:
 
     def record(self, record: LogRecord) -> str:
         """A log record in one line."""
+        if isinstance(record, RaftRecord):
+            return raft_names.record_text(self.of, record)
         match record:
             case BlockRecord():
                 return f"block {self.of(record.header.hash())}"

@@ -113,14 +113,19 @@ def make_result(block_hash: bytes, next_validators: ValidatorSet, salt: bytes = 
 
 
 def after(
-    started: HeightStarted, header: Header, result: Result, decided_round: int
+    started: HeightStarted,
+    header: Header,
+    result: Result,
+    decided_round: int,
+    validators: ValidatorSet | None = None,
 ) -> HeightStarted:
-    """The start of the next height."""
+    """The start of the next height, with the same validators if no others are named."""
     return HeightStarted(
         started.height + 1,
-        started.validators,
+        started.validators if validators is None else validators,
         header.hash(),
         result.hash(),
         header.time_ms,
         decided_round,
+        header.proposer,
     )

@@ -8,16 +8,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
+from typing import TypeAlias
 
 from consensus.engine import Decided, Effects, HeightStarted, Received, Send, Timing
 from consensus.messages import LogRecord, Message, decode_message, encode_message
 from consensus.pbft.members import Members
+from medquorum.block import ValidatorSet
+from medquorum.quorum import EngineName
 from tests.support.engine_checks import Checker, Violation
 from tests.support.engine_host import Faults, Hooks, Host
 from tests.support.engine_world import PRETENDED, KeyRing, genesis_started, validator_set
+from tests.support.raft_checks import RaftChecker
 
 Lose = Callable[[bytes, bytes, Message], bool]
 """Whether the network loses a message from one key to another."""
+
+AnyChecker: TypeAlias = Checker | RaftChecker
 
 TIMING = Timing(round_ms=100, round_ms_max=1_600, resend_ms=50)
 
@@ -50,6 +56,8 @@ class Cluster:
         puppets: Sequence[int] = (),
         twins: Sequence[int] = (),
         keys: KeyRing = PRETENDED,
+        engine: EngineName = "pbft",
+        validators_at: Callable[[int], ValidatorSet] | None = None,
     ) -> None:
         self.rng = Random(seed)
         self.timing = timing
@@ -59,7 +67,14 @@ class Cluster:
         self.members = Members.of(self.validators)
         self.keys = self.members.keys
         self.byzantine = frozenset(self.keys[i] for i in (*puppets, *twins))
-        self.checker = Checker(self.members, self.byzantine, keys.verify)
+        self.engine: EngineName = engine
+        everybody = self.validators
+        self.validators_at = (lambda _: everybody) if validators_at is None else validators_at
+        self.checker: AnyChecker = (
+            Checker(self.members, self.byzantine, keys.verify)
+            if engine == "pbft"
+            else RaftChecker(self.validators_at, keys.verify)
+        )
         self.now = 0.0
         self.dropped: Counter[str] = Counter()
         self.evidence: set[tuple[bytes, str]] = set()
@@ -93,11 +108,13 @@ class Cluster:
             name=f"v{index}" + "'" * copy,
             key=self.keys[index],
             timing=self.timing,
-            genesis=genesis_started(self.validators),
+            kind=self.engine,
+            genesis=genesis_started(self.validators_at(1)),
             rng=Random(self.rng.random()),
             hooks=hooks,
             signer=self.ring.signer(index),
             verify=self.ring.verify,
+            validators_at=self.validators_at,
             faults=Faults(),
         )
 
@@ -167,7 +184,7 @@ class Cluster:
             watcher(host.key, send)
         if send.to is None:
             self.broadcast(host.key, send.message)
-        else:
+        elif send.to != host.key:
             self.transmit(host.key, send.to, send.message)
 
     def _persisted(self, host: Host, record: LogRecord) -> None:
