@@ -88,7 +88,7 @@ def run_daemon(
     raise_descriptor_limit()
     try:
         with asyncio.Runner() as runner:
-            runner.run(_daemon(home, loaded.config, passphrase, log, ready, compose))
+            runner.run(_daemon(home, loaded.config, passphrase, log, ready=ready, compose=compose))
     except StartError as error:
         log.error("not_started", detail=str(error), code=int(error.code))
         return error.code
@@ -138,6 +138,7 @@ async def _daemon(
     config: Config,
     passphrase: bytes | None,
     log: FilteringBoundLogger,
+    *,
     ready: Callable[[Endpoints], None],
     compose: Callable[..., Node],
 ) -> None:
