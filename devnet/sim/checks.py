@@ -15,7 +15,7 @@ from devnet.sim.machine import Machine
 from devnet.sim.world import World
 from medquorum.block import Result, ValidatorSet
 from medquorum.certificate import CommitCertificate, VoteTag, unpack_signers, vote_bytes
-from medquorum.errors import MedQuorumError
+from medquorum.errors import DecodeError, MedQuorumError
 from medquorum.genesis import Genesis
 from medquorum.keys import verify
 from medquorum.receipt import verify_receipt
@@ -25,6 +25,9 @@ from node.receipts import receipt_file
 from node.wire import FrameKind
 from storage.chain import CommittedBlock
 from storage.errors import DamagedError, DiskError, DoubleSignRefusedError, FormatError
+
+CONTRADICTIONS_MIN: Final = 6
+"""So many contradictions are not all lost, late, or by somebody who votes no more."""
 
 SLACK_EVENTS: Final = 1_000
 """How far the inbox may exceed its limit: own answers are never dropped, and they are few."""
@@ -73,6 +76,10 @@ class Checker:
         self._said: dict[tuple[bytes, int, int, int], tuple[bytes | int, ...]] = {}
         self._results: dict[tuple[bytes, int, bytes], bytes] = {}
         self._commits: dict[tuple[int, int, bytes, bytes], set[bytes]] = {}
+        self._bad_nodes = {v.node_key for v in genesis.validators if v.key in byzantine}
+        self._shown: dict[
+            tuple[str, bytes, int, int, int], tuple[tuple[bytes | int, ...], int]
+        ] = {}
         self._last: tuple[bytes, Message] | None = None
 
     def is_honest(self, machine: Machine) -> bool:
@@ -183,6 +190,30 @@ class Checker:
         if len(signers & keys) + len(self.byzantine & keys) >= self.quorum(len(keys)):
             self._settles(vote.height, vote.block_hash, vote.result_hash, "a possible certificate")
 
+    def received(self, machine: Machine, peer: bytes, kind: int, payload: bytes) -> None:
+        """Note where an honest node is shown a contradiction: it must not keep that to itself."""
+        if kind != FrameKind.CONSENSUS or peer not in self._bad_nodes or machine.node is None:
+            return
+        if not self.is_honest(machine):
+            return
+        try:
+            vote = decode_message(payload)
+        except DecodeError:
+            return
+        status = machine.node.driver.engine.status()
+        if not isinstance(vote, Vote) or (vote.height, vote.round) != (status.height, status.round):
+            return
+        place = (machine.name, vote.signer, vote.height, vote.round, vote_phase(vote))
+        shown = self._shown.setdefault(place, (vote_payload(vote), 1))
+        if shown[0] != vote_payload(vote):
+            self._shown[place] = (shown[0], 2)
+
+    def check_evidence(self) -> None:
+        """Contradictions that honest nodes saw were reported by some of them."""
+        contradictions = sum(times > 1 for _, times in self._shown.values())
+        if contradictions >= CONTRADICTIONS_MIN and sum(self.evidence.values()) == 0:
+            self.world.fail(f"{contradictions} contradictions were shown, and nobody has evidence")
+
     def stepped(self, machine: Machine, event: Event, effects: Effects) -> None:
         """No honest validator is convicted, blamed, or made to halt."""
         del event
@@ -249,6 +280,9 @@ class Checker:
             if len(node.pool) > machine.config.mempool.txs_max:
                 self.world.fail(f"S7: the mempool of {machine.name} is beyond its limit")
             node.pool.check_invariants()
+            patience = node.driver.engine.status().round_timeout_ms
+            if patience > machine.config.consensus.round_ms_max:
+                self.world.fail(f"L3: a round of {machine.name} lasts {patience} ms")
 
     # At the end.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Final
 
+from devnet.sim.mutants import CATALOGUE, HEADER, hunt_all, row
 from devnet.sim.options import draw
 from devnet.sim.run import Outcome, Run
 from devnet.sim.world import Violation
@@ -36,6 +37,8 @@ class Report:
 def main(arguments: Sequence[str]) -> int:
     """Parse, run, print; the exit code."""
     options = _parser().parse_args(arguments)
+    if options.mutants:
+        return _mutants(options.engine, options.start or 0, options.series, options.jobs)
     if options.seed is not None:
         return _one(options.seed, options.engine, options.trace)
     first = time.time_ns() % 1_000_000_000 if options.start is None else options.start
@@ -54,7 +57,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--engine", choices=("pbft", "raft"), default="pbft")
     parser.add_argument("--seed", type=int, metavar="S", help="play one seed")
     parser.add_argument("--trace", action="store_true", help="with --seed: show what happens")
+    parser.add_argument(
+        "--mutants", action="store_true", help="how many seeds it takes to find each known bug"
+    )
+    parser.add_argument(
+        "--series", type=int, default=1, metavar="K", help="with --mutants: how often to ask"
+    )
     return parser
+
+
+def _mutants(engine: EngineName, first: int, series: int, jobs: int) -> int:
+    _print(HEADER)
+    missed = 0
+    for caught in hunt_all(engine, first, series, jobs):
+        _print(row(caught))
+        missed += any(one.seeds == 0 for one in caught)
+    _print(f"{len(CATALOGUE[engine])} mutants, {missed} not caught in every series")
+    return FAILED if missed > 0 else 0
 
 
 def _one(seed: int, engine: EngineName, trace: bool) -> int:

@@ -42,7 +42,12 @@ class Promise:
 
     machine: Machine
     valid_until: int
-    epoch: int
+    memory: int
+
+    @property
+    def binds(self) -> bool:
+        """Whether the machine still has the disk that it wrote the promise on."""
+        return self.memory == self.machine.memory and not self.machine.retired
 
 
 @dataclass(slots=True)
@@ -65,16 +70,18 @@ class Office:
     pending: dict[bytes, Attempt] = field(default_factory=dict)
     trusted: Callable[[Machine], bool] = field(default=lambda _machine: True)
 
-    def make(self, key: SigningKey, operations: list[tuple[str, Wire]], window: int) -> Transaction:
-        """A signed transaction that is valid for so many heights."""
+    def make(
+        self, keys: list[SigningKey], operations: list[tuple[str, Wire]], window: int
+    ) -> Transaction:
+        """A transaction that is valid for so many heights, signed with these keys."""
         body = txs.build(
             chain_id=self.genesis.chain_id(),
             nonce=self.world.rng.randbytes(16),
             valid_until=self.height() + window,
             operations=[txs.Operation(name, 1, encode(body)) for name, body in operations],
-            signers=[key.public],
+            signers=[key.public for key in keys],
         )
-        return txs.sign(body, [key])
+        return txs.sign(body, keys)
 
     def ask(self, machine: Machine, tx: Transaction, answered: Callable[[Answer], None]) -> bool:
         """Submit through a machine; False if nobody is there. The answer may never come."""
@@ -88,13 +95,13 @@ class Office:
         self, machine: Machine, node: SimNode, tx: Transaction, answered: Callable[[Answer], None]
     ) -> None:
         """What the API does for `POST /v1/txs?wait=`."""
-        epoch = machine.epoch
+        memory = machine.memory
         try:
             admission = (await node.intake.submit([tx.raw], local=True))[0]
             if admission.refusal is not None:
                 raise admission.refusal
             if admission.pending and self.trusted(machine):
-                self.admitted[tx.id] = Promise(machine, tx.body.valid_until, epoch)
+                self.admitted[tx.id] = Promise(machine, tx.body.valid_until, memory)
             status = await node.tracker.wait(tx.id, WAIT_S)
         except RefusedError as refused:
             self.refusals[refused.code] = self.refusals.get(refused.code, 0) + 1
@@ -156,7 +163,7 @@ class Client:
             case Verb.SWAP:
                 body = ("register.swap", Swap(register, expected, value))
         argument = 0 if verb is Verb.READ else value
-        tx = office.make(rng.choice(office.keys), [body], self._window)
+        tx = office.make([rng.choice(office.keys)], [body], self._window)
         Attempt(
             self, office, verb=verb, register=register, argument=argument, expected=expected, tx=tx
         ).ask()
@@ -256,5 +263,5 @@ def unfinished(office: Office, where: dict[bytes, tuple[int, int, str]], height:
     return [
         f"{tx_id.hex()[:16]} admitted by {promise.machine.name}, valid until {promise.valid_until}"
         for tx_id, promise in office.admitted.items()
-        if tx_id not in where and height < promise.valid_until
+        if promise.binds and tx_id not in where and height < promise.valid_until
     ]

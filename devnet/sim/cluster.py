@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from devnet.sim.checks import Checker
 from devnet.sim.dice import Dice
 from devnet.sim.disk import SimDisk
-from devnet.sim.machine import Machine, Observer, Pace
+from devnet.sim.extra import CODE_HASH, EXTRA, NAME
+from devnet.sim.machine import Machine, Pace
 from devnet.sim.network import Net, Weather
 from devnet.sim.options import Options
 from devnet.sim.register import REGISTER
 from devnet.sim.world import World
 from medquorum.block import Validator
-from medquorum.genesis import Genesis, GenesisOrg
+from medquorum.genesis import Genesis, GenesisOrg, GenesisParam
 from medquorum.keys import SigningKey, derive_seed
 from node.config.schema import Config, Consensus
+from node.ledger.params import ACTIVATION_HEIGHTS
 from node.ledger.registry import Registry
 from node.ledger.types import BUILT_IN
 
 GENESIS_TIME_MS = 1_800_000_000_000
-REGISTRY = Registry([*BUILT_IN, REGISTER])
+OLD_SOFTWARE = Registry([*BUILT_IN, REGISTER])
+NEW_SOFTWARE = Registry([*BUILT_IN, REGISTER], [EXTRA], {NAME: CODE_HASH})
 
 
 def key_of(purpose: str) -> SigningKey:
@@ -35,7 +39,7 @@ def found(options: Options) -> Genesis:
         "devnet-sim",
         GENESIS_TIME_MS,
         options.engine,
-        (),
+        (GenesisParam(ACTIVATION_HEIGHTS, 5),),
         tuple(
             GenesisOrg(org, "hospital", bytes(32), "xx", key_of(f"org {place}").public, "")
             for place, org in enumerate(orgs)
@@ -55,7 +59,7 @@ class Cluster:
     options: Options
     genesis: Genesis
     net: Net
-    observer: Observer
+    checker: Checker
 
     def add(self, name: str, node_key: SigningKey, validator: SigningKey | None) -> Machine:
         """One more machine with an empty disk."""
@@ -63,12 +67,12 @@ class Cluster:
         machine = Machine(
             world=self.world,
             net=self.net,
-            observer=self.observer,
+            observer=self.checker,
             name=name,
             node_key=node_key,
             validator=validator,
             genesis=self.genesis,
-            registry=REGISTRY,
+            registry=self._software(name),
             config=Config(
                 consensus=Consensus(
                     round_ms=options.round_ms,
@@ -90,6 +94,13 @@ class Cluster:
         machine.skew_ms = rng.randint(-options.skew_ms, options.skew_ms)
         return machine
 
+    def _software(self, name: str) -> Registry:
+        """During an upgrade some machines have the new software and others do not yet."""
+        if self.options.changes != "upgrade" or self.world.rng.chance(0.5):
+            return NEW_SOFTWARE
+        self.checker.allowed.old_software.add(name)
+        return OLD_SOFTWARE
+
     def calm(self) -> None:
         """No fault happens any more, and everything that was down comes up. Liars go on lying."""
         self.net.weather = Weather(delay_ms=(0.5, 3.0))
@@ -104,6 +115,8 @@ class Cluster:
             machine.disk.faults.sync_fails = machine.disk.faults.full = 0.0
             machine.disk.faults.rot = 0.0
             machine.skew_ms = 0
-            machine.restart_ms = (20.0, 100.0)
-            if not machine.is_up:
+            if not machine.retired:
+                machine.restart_ms = (20.0, 100.0)
+            machine.registry = NEW_SOFTWARE
+            if not (machine.is_up or machine.retired):
                 machine.boot()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from consensus.engine import Effects, Event
-from devnet.sim.disk import SimDisk, SimFiles, SimKV
+from devnet.sim.disk import Backup, SimDisk, SimFiles, SimKV
 from devnet.sim.loop import Crew, PowerCutError, SimLoop
 from devnet.sim.network import Net
 from devnet.sim.simnode import QuietMetrics, SimNode, quiet_log
@@ -55,6 +55,10 @@ class Observer(Protocol):
 
     def sent(self, machine: Machine, kind: int, payload: bytes) -> None:
         """A frame leaves; once for each receiver."""
+        ...
+
+    def received(self, machine: Machine, peer: bytes, kind: int, payload: bytes) -> None:
+        """A frame arrives at a node that runs."""
         ...
 
     def stepped(self, machine: Machine, event: Event, effects: Effects) -> None:
@@ -117,8 +121,14 @@ class Machine:
         self.refused = ""
         """Why it did not come up, if it did not."""
         self.repairs = 0
+        self.ended_by = ""
+        """The name of the error by which its node ended last."""
         self.amnesiac = False
         """Whether what was durable was taken away: the tip may go back."""
+        self.memory = 0
+        """How often it lost what was durable."""
+        self.retired = False
+        """Whether it is no longer a member, or soon will not be."""
         self._crew: Crew | None = None
         self._files: SimFiles | None = None
         self._kv: SimKV | None = None
@@ -183,9 +193,17 @@ class Machine:
             self.planned = True
             self.world.later_ms(self.world.rng.uniform(*self.restart_ms), self.boot)
 
+    def replace_disk(self, backup: Backup) -> None:
+        """Put in a disk with an older content, or none. The record of votes is carried over."""
+        self.disk.restore(backup, self.home.sign_state)
+        self.amnesiac = True
+        self.memory += 1
+
     def unplug(self) -> None:
-        """End the run for this machine."""
+        """Switch it off for good."""
+        self.restart_ms = None
         self._let_go()
+        self.net.recheck()
 
     def pause(self, duration_ms: float) -> None:
         """Stop the process and let it go on later."""
@@ -208,6 +226,7 @@ class Machine:
     def receive(self, peer: bytes, lane: Lane, kind: int, payload: bytes) -> None:
         """A frame has come."""
         if self.loop is not None and self.is_up:
+            self.observer.received(self, peer, kind, payload)
             frame = Frame(peer, lane, kind, payload)
             take = self._take_vote if lane is Lane.CONSENSUS else self._take_bulk
             self.loop.call_soon(take, frame)
@@ -300,7 +319,8 @@ class Machine:
         if epoch != self.epoch or isinstance(error, PowerCutError):
             return
         failure = RuntimeError(message) if error is None else error
-        self.world.note(f"{self.name}: stops: {type(failure).__name__}: {failure}")
+        self.ended_by = type(failure).__name__
+        self.world.note(f"{self.name}: stops: {self.ended_by}: {failure}")
         self._let_go()
         self.disk.process_ends()
         self.net.recheck()

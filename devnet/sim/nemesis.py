@@ -19,10 +19,10 @@ VOTES_AGAIN_AFTER = 3
 class Nemesis:
     """Plans faults in virtual time until told to stop."""
 
-    def __init__(self, cluster: Cluster, honest: list[Machine]) -> None:
+    def __init__(self, cluster: Cluster, honest: Callable[[], list[Machine]]) -> None:
         self._cluster = cluster
         self._world = cluster.world
-        self._honest = honest
+        self._list_honest = honest
         self._backups: dict[str, Backup] = {}
         self._forgetful: dict[str, int] = {}
         """Who observes until which height."""
@@ -102,14 +102,18 @@ class Nemesis:
             self._forgetful[machine.name] = self._height() + VOTES_AGAIN_AFTER
             machine.crash(power=False, why="bits rot")
 
+    @property
+    def _honest(self) -> list[Machine]:
+        return self._list_honest()
+
     def _may_lose_one(self, machine: Machine) -> bool:
         """A machine that lost its memory counts as faulty until it votes again; f may be faulty."""
         tips = {m.name: 0 if m.node is None else m.node.chain.tip.height for m in self._honest}
         self._forgetful = {
-            name: until for name, until in self._forgetful.items() if tips[name] < until
+            name: until for name, until in self._forgetful.items() if tips.get(name, until) < until
         }
         others = [name for name in self._forgetful if name != machine.name]
-        return len(others) + self._cluster.options.liars < faulty(self._cluster.options.n)
+        return len(others) + self._cluster.options.liars < faulty(len(self._honest))
 
     def _height(self) -> int:
         return max((m.node.chain.tip.height for m in self._honest if m.node is not None), default=0)
@@ -126,8 +130,7 @@ class Nemesis:
             self._backups[machine.name] = machine.disk.backup(keep)
             return
         machine.crash(power=True, why="its disk is replaced")
-        machine.disk.restore(backup or Backup({}, ()), keep)
-        machine.amnesiac = True
+        machine.replace_disk(backup or Backup({}, ()))
         self._forgetful[machine.name] = self._height() + VOTES_AGAIN_AFTER
         self._backups.pop(machine.name, None)
 

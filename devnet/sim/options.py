@@ -202,4 +202,4 @@ CAMPAIGNS: Final = ("storm", "storm", "storm", "liars", "liars", "crashes", "dis
 LIES: Final = (*GENERIC, "twins", "twins", "directed", "directed", "directed", "directed")
 AIMS: Final = ("commits_reach_one", "prepares_reach_one", "decider_is_mute")
 AMNESIA: Final = ("none", "none", "wipe", "restore", "rot")
-CHANGES: Final = ("none",)
+CHANGES: Final = ("none", "none", "params", "validators", "keys", "upgrade")

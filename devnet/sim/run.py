@@ -9,6 +9,7 @@ from devnet.sim.adversary import Adversary
 from devnet.sim.checks import Checker
 from devnet.sim.clients import Client, Office, unfinished
 from devnet.sim.cluster import Cluster, found, key_of
+from devnet.sim.council import Council, upgrade
 from devnet.sim.crypto import remembered_signatures
 from devnet.sim.disk import Backup
 from devnet.sim.liars import Liars
@@ -88,7 +89,6 @@ class Run:
         elif options.liars > 0:
             self.net.tap = Liars(self.net, byzantine, options.lie)
         self.net.ban_ms = options.ban_ms
-        self.honest = [m for m in self.net.machines if self.checker.is_honest(m)]
         self.office = Office(
             self.world,
             genesis,
@@ -96,9 +96,25 @@ class Run:
             self.net.machines,
             lambda: self.checker.height,
             patience_ms=options.patience_ms,
-            trusted=self.checker.is_honest,
+            trusted=self._is_trusted,
         )
-        self.nemesis = Nemesis(self.cluster, self.honest)
+        self.nemesis = Nemesis(self.cluster, lambda: self.honest)
+        self.council = Council(self.cluster, self.office, self.checker)
+
+    @property
+    def honest(self) -> list[Machine]:
+        """The validators of now of whom everything is demanded."""
+        keys = {v.key for v in self.council.members}
+        return [
+            machine
+            for machine in self.net.machines
+            if self._is_trusted(machine)
+            and machine.validator is not None
+            and machine.validator.public in keys
+        ]
+
+    def _is_trusted(self, machine: Machine) -> bool:
+        return self.checker.is_honest(machine) and not machine.retired
 
     def play(self) -> Outcome:
         """The whole run. Raises Violation."""
@@ -118,6 +134,7 @@ class Run:
         world.every_ms(100, lambda: self.checker.check_bounds(self.net.machines))
         world.every_ms(250, self._revive)
         self.nemesis.start()
+        self.council.start()
         self._step(options.safety_ms)
         healed_ms = self._heal()
         self._finish()
@@ -137,14 +154,15 @@ class Run:
                 # disk. The record of votes is kept, so nothing is signed twice.
                 machine.disk.faults.rot = 0.0
                 if machine.repairs > 0:
-                    machine.disk.restore(Backup({}, ()), machine.home.sign_state)
-                    machine.amnesiac = True
+                    machine.replace_disk(Backup({}, ()))
                 machine.repairs += 1
+            if machine.ended_by == "UnservedCodeError" and self.world.rng.chance(0.3):
+                upgrade(machine)
             machine.boot()
 
     def _heal(self) -> float:
         """The liveness phase: everybody decides new heights within the stated time (L1 to L3)."""
-        self.nemesis.active = False
+        self.nemesis.active = self.council.active = False
         self.world.note("the network heals")
         self.cluster.calm()
         start_us, goal = self.world.now_us, self.checker.height + PROGRESS
@@ -185,6 +203,7 @@ class Run:
         for machine in self.honest:
             checker.check_receipts(machine, RECEIPTS_CHECKED)
         checker.check_equal_states(self.net.machines)
+        checker.check_evidence()
         if self.world.violation is not None:
             raise self.world.violation
         problem = first_problem(self.office.operations())

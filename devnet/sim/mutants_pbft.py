@@ -1,0 +1,178 @@
+"""Known bugs for the PBFT engine. A simulator that does not find them proves nothing."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from consensus.messages import (
+    AcceptedRecord,
+    CommittedRecord,
+    PreparedRecord,
+    RoundChangedRecord,
+)
+from consensus.pbft import evidence as evidence_rules
+from consensus.pbft import members, proofs, proposing, recovery, rounds, timers, voting
+from consensus.pbft.proofs import CertificateBook
+from consensus.pbft.tally import CommitTally
+from devnet.sim.mutants_node import Mutant
+from devnet.sim.patching import Patch
+from medquorum.quorum import faulty, quorum
+
+
+def quorum_one_too_small(patch: Patch) -> None:
+    """A certificate with a vote too few."""
+    patch.set(members, "quorum", lambda engine, n: max(1, quorum(engine, n) - 1))
+
+
+def quorum_of_2f_plus_1(patch: Patch) -> None:
+    """Right for n = 4, 7 and 10 only."""
+    patch.set(members, "quorum", lambda _engine, n: 2 * faulty(n) + 1)
+
+
+def no_fence_after_round_change(patch: Patch) -> None:
+    """Votes in a round that it has given up."""
+    patch.set(voting, "is_fenced", lambda _state: False)
+
+
+def _forget(patch: Patch, *kinds: type) -> None:
+    true = recovery._apply
+
+    def apply(core: Any, record: Any) -> None:
+        if not isinstance(record, kinds):
+            true(core, record)
+
+    patch.set(recovery, "_apply", apply)
+
+
+def prepared_forgotten_on_restart(patch: Patch) -> None:
+    """The prepared certificate is not read back."""
+    _forget(patch, PreparedRecord, CommittedRecord)
+
+
+def accepted_forgotten_on_restart(patch: Patch) -> None:
+    """What it prepared for is not read back."""
+    _forget(patch, AcceptedRecord, PreparedRecord, CommittedRecord)
+
+
+def fence_forgotten_on_restart(patch: Patch) -> None:
+    """Its wish for a later round is not read back."""
+    _forget(patch, RoundChangedRecord)
+
+
+def duplicate_signers_counted(patch: Patch) -> None:
+    """One signer, many votes."""
+    patch.set(
+        proofs, "are_distinct", lambda known, signers: all(s in known.position for s in signers)
+    )
+
+
+def justification_not_checked(patch: Patch) -> None:
+    """Whatever the proposer of a later round proposes."""
+    for module in (proposing, rounds):
+        patch.set(module, "justification_fault", lambda *_: "")
+
+
+def highest_prepared_not_demanded(patch: Patch) -> None:
+    """A later round may propose something else than what was prepared."""
+    patch.set(proofs, "_certificate_fault", lambda *_: "")
+
+
+def prepared_not_verified(patch: Patch) -> None:
+    """Believes any prepared certificate."""
+
+    def learn(self: CertificateBook, certificate: Any) -> Any:
+        self.add(certificate)
+        return certificate
+
+    patch.set(CertificateBook, "learn", learn)
+
+
+def commit_before_own_execution(patch: Patch) -> None:
+    """Signs a result that somebody else says."""
+    true = voting.result_to_sign
+
+    def result_to_sign(core: Any) -> bytes:
+        for key in core.state.members.keys:
+            for vote in core.state.commits.of(key):
+                if vote.block_hash == core.state.accepted:
+                    return bytes(vote.result_hash)
+        return true(core)
+
+    patch.set(voting, "result_to_sign", result_to_sign)
+
+
+def commits_counted_without_result(patch: Patch) -> None:
+    """Counts COMMITs by block alone."""
+
+    def signatures(
+        self: Any, round_: int, block_hash: bytes, _result_hash: bytes
+    ) -> dict[bytes, bytes]:
+        return {
+            signer: signature
+            for choice, votes in self._by_choice.items()
+            if choice[:2] == (round_, block_hash)
+            for signer, signature in votes.items()
+        }
+
+    patch.set(CommitTally, "signatures", signatures)
+
+
+def round_timer_not_capped(patch: Patch) -> None:
+    """Doubles for ever."""
+    patch.set(timers, "round_ms", lambda _timing, base_ms, round_: base_ms << min(round_, 40))
+
+
+def evidence_ignored(patch: Patch) -> None:
+    """Sees a contradiction and says nothing."""
+    patch.set(evidence_rules, "report", lambda *_: None)
+
+
+def votes_are_never_said_again(patch: Patch) -> None:
+    """What the network loses is lost."""
+    patch.set(timers, "say_again", lambda _core: None)
+
+
+def vote_after_round_change(patch: Patch) -> None:
+    """Sends RC and stays open for COMMIT, although the RC does not mention the certificate."""
+    true = voting.prepare_quorum
+
+    def prepare_quorum(core: Any) -> bool:
+        wanted, core.state.wanted = core.state.wanted, core.state.round
+        try:
+            return bool(true(core))
+        finally:
+            core.state.wanted = max(wanted, core.state.wanted)
+
+    patch.set(voting, "prepare_quorum", prepare_quorum)
+
+
+def commit_without_prepared(patch: Patch) -> None:
+    """COMMITs as soon as it has executed."""
+    patch.set(voting, "is_prepared", lambda state: len(state.accepted) > 0)
+
+
+def any_proposer(patch: Patch) -> None:
+    """Whoever speaks first proposes."""
+    patch.set(proposing, "_proposal_fault", lambda *_: "")
+
+
+PBFT: Final = (
+    Mutant("quorum one too small", quorum_one_too_small),
+    Mutant("quorum of 2f + 1", quorum_of_2f_plus_1),
+    Mutant("no fence after a round change", no_fence_after_round_change),
+    Mutant("vote after round change", vote_after_round_change),
+    Mutant("prepared certificate forgotten on restart", prepared_forgotten_on_restart),
+    Mutant("accepted block forgotten on restart", accepted_forgotten_on_restart),
+    Mutant("fence forgotten on restart", fence_forgotten_on_restart),
+    Mutant("vote counted twice per sender", duplicate_signers_counted),
+    Mutant("justification not checked", justification_not_checked),
+    Mutant("highest prepared not demanded", highest_prepared_not_demanded),
+    Mutant("prepared certificate not verified", prepared_not_verified),
+    Mutant("commit before own execution", commit_before_own_execution),
+    Mutant("commits counted without their result", commits_counted_without_result),
+    Mutant("commit without a prepared certificate", commit_without_prepared),
+    Mutant("round timer not capped", round_timer_not_capped),
+    Mutant("evidence ignored", evidence_ignored),
+    Mutant("votes are never said again", votes_are_never_said_again),
+    Mutant("proposals of anybody", any_proposer),
+)
