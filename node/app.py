@@ -20,8 +20,8 @@ from consensus.engine import (
     TimerFired,
     Timing,
 )
+from consensus.engines import engine_of
 from consensus.messages import LogRecord
-from consensus.pbft.engine import PbftEngine
 from medquorum import keys
 from medquorum.block import ValidatorSet
 from medquorum.codec import decode
@@ -198,7 +198,7 @@ class Node:
         self, started: HeightStarted, signer: SigningKey | None, records: Sequence[LogRecord]
     ) -> Engine:
         times = self.config.consensus
-        return PbftEngine.recover(
+        return engine_of(self.chain.genesis.engine).recover(
             chain_id=self.chain.chain_id,
             signer=signer,
             verify=keys.verify,

@@ -138,6 +138,7 @@ class BlockWork:
             parent_result_hash=tip.result_hash,
             parent_time_ms=tip.time_ms,
             parent_round=tip.round,
+            parent_proposer=tip.proposer,
         )
 
     async def apply(self, block: ExecutedBlock, certificate: CommitCertificate) -> None:

@@ -31,13 +31,17 @@ from storage.state import StateStore, StateUpdate
 
 @dataclass(frozen=True, slots=True)
 class Tip:
-    """The last committed height, and what the next header must name."""
+    """The last committed height, and what the next header must name.
+
+    `proposer` made the block; empty at height 0.
+    """
 
     height: int
     block_hash: bytes
     result_hash: bytes
     time_ms: int
     round: int
+    proposer: bytes
     validators: ValidatorSet
 
 
@@ -162,6 +166,7 @@ class Chain:
             committed.certificate.result_hash,
             header.time_ms,
             committed.certificate.round,
+            header.proposer,
             committed.next_validators,
         )
         self._replay.advance(header.height, block.transactions)
@@ -193,7 +198,13 @@ class Chain:
         header, certificate = self.blocks.header(height), self.blocks.certificate(height)
         validators = self.blocks.validators(height + 1)
         if header is None or certificate is None:
-            return Tip(0, self.chain_id, result.hash(), self.genesis.time_ms, 0, validators)
+            return Tip(0, self.chain_id, result.hash(), self.genesis.time_ms, 0, b"", validators)
         return Tip(
-            height, header.hash(), result.hash(), header.time_ms, certificate.round, validators
+            height,
+            header.hash(),
+            result.hash(),
+            header.time_ms,
+            certificate.round,
+            header.proposer,
+            validators,
         )

@@ -8,15 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from consensus.engine import Received
-from consensus.messages import (
-    Commit,
-    Message,
-    Prepare,
-    Proposal,
-    RoundChange,
-    decode_message,
-    encode_message,
-)
+from consensus.messages import Message, SignedMessage, decode_message, encode_message
 from medquorum.codec import Wire, encode
 from medquorum.errors import DecodeError
 from medquorum.keys import verify
@@ -122,7 +114,7 @@ class Network:
             ]
         else:
             node = self._roster.node_of(to)
-            peers = () if node is None else (node,)
+            peers = () if node is None or node == self._own_key else (node,)
         for peer in peers:
             self._links.send(peer, Lane.CONSENSUS, FrameKind.CONSENSUS, payload)
 
@@ -173,14 +165,10 @@ class VoteGate:
             self._counters.dropped("vote_from_observer")
             return
         message = decode_message(payload)
-        match message:
-            case Proposal() | Prepare() | Commit() | RoundChange():
-                if not verify(
-                    message.signer, message.signed_bytes(self._chain_id), message.signature
-                ):
-                    self._network.punish(peer, "bad_vote_signature")
-                    return
-            case _:
-                pass
+        if isinstance(message, SignedMessage) and not verify(
+            message.signer, message.signed_bytes(self._chain_id), message.signature
+        ):
+            self._network.punish(peer, "bad_vote_signature")
+            return
         if not self._inbox.post_received(Received(validator, message), len(payload)):
             self._counters.dropped("inbox_full")

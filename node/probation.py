@@ -18,6 +18,14 @@ from consensus.messages import (
     ProposedRecord,
     RoundChangedRecord,
 )
+from consensus.raft.messages import (
+    ACK_PHASE,
+    APPEND_PHASE,
+    BALLOT_PHASE,
+    AckedRecord,
+    AppendedRecord,
+    TermRecord,
+)
 
 
 def voting_from(
@@ -47,6 +55,12 @@ def _remembers(records: Sequence[LogRecord], vote: tuple[int, int, int]) -> bool
 def _announced(record: LogRecord) -> tuple[int, int, int] | None:
     """Height, round and phase of the vote that this record precedes (messages.vote_position)."""
     match record:
+        case TermRecord() if len(record.ballot) > 0:
+            return (record.height, record.term, BALLOT_PHASE)
+        case AppendedRecord():
+            return (record.height, record.term, APPEND_PHASE)
+        case AckedRecord():
+            return (record.height, record.term, ACK_PHASE)
         case RoundChangedRecord():
             return (record.height, record.round, 0)
         case ProposedRecord():

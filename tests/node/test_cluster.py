@@ -9,10 +9,18 @@ import pytest
 
 from consensus.engine import BODY_MISMATCH, Event, Validate, Validated
 from medquorum.codec import encode
+from medquorum.quorum import EngineName
 from medquorum.transaction import Transaction, assemble
 from node.errors import RefusedError
 from node.wire import BlockBody, CertifiedBlock, FrameKind, TxBatch
 from tests.support.cluster import key_of, make_transaction, running_cluster
+
+
+@pytest.fixture(params=["pbft", "raft"])
+def engine(request: pytest.FixtureRequest) -> EngineName:
+    """Both engines keep these promises."""
+    name: EngineName = request.param
+    return name
 
 
 def code_of(refusal: RefusedError | None) -> str:
@@ -21,8 +29,10 @@ def code_of(refusal: RefusedError | None) -> str:
     return refusal.code
 
 
-async def test_every_node_commits_what_any_node_was_given(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path, 4) as cluster:
+async def test_every_node_commits_what_any_node_was_given(
+    tmp_path: Path, engine: EngineName
+) -> None:
+    async with running_cluster(tmp_path, 4, engine=engine) as cluster:
         transactions = [cluster.transaction(index) for index in range(4)]
         for index, tx in enumerate(transactions):
             await cluster.submit(index, tx)
@@ -31,8 +41,10 @@ async def test_every_node_commits_what_any_node_was_given(tmp_path: Path) -> Non
         assert all(len(cluster.roots(height)) == 1 for height in range(1, lowest + 1))
 
 
-async def test_a_transaction_is_executed_once_however_often_it_is_sent(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path, 4) as cluster:
+async def test_a_transaction_is_executed_once_however_often_it_is_sent(
+    tmp_path: Path, engine: EngineName
+) -> None:
+    async with running_cluster(tmp_path, 4, engine=engine) as cluster:
         tx = cluster.transaction()
         for index in range(4):
             await cluster.submit(index, tx)
@@ -47,8 +59,10 @@ async def test_a_transaction_is_executed_once_however_often_it_is_sent(tmp_path:
         assert ids.count(tx.id) == 1
 
 
-async def test_a_node_that_gossip_does_not_reach_fetches_what_it_votes_on(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path, 4) as cluster:
+async def test_a_node_that_gossip_does_not_reach_fetches_what_it_votes_on(
+    tmp_path: Path, engine: EngineName
+) -> None:
+    async with running_cluster(tmp_path, 4, engine=engine) as cluster:
         deaf = cluster.node(3)
 
         async def ignore(_peer: bytes, _payload: bytes) -> None:
@@ -60,8 +74,10 @@ async def test_a_node_that_gossip_does_not_reach_fetches_what_it_votes_on(tmp_pa
         await cluster.committed(transactions, nodes=[3])
 
 
-async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path, 4) as cluster:
+async def test_three_of_four_go_on_and_the_fourth_catches_up(
+    tmp_path: Path, engine: EngineName
+) -> None:
+    async with running_cluster(tmp_path, 4, engine=engine) as cluster:
         await cluster.stop(3)
         transactions = [cluster.transaction() for _ in range(12)]
         for tx in transactions:
@@ -75,8 +91,10 @@ async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path) -> 
         assert len(cluster.roots(cluster.node(3).chain.tip.height)) == 1
 
 
-async def test_a_node_whose_chain_was_wiped_fetches_it_again(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path, 4) as cluster:
+async def test_a_node_whose_chain_was_wiped_fetches_it_again(
+    tmp_path: Path, engine: EngineName
+) -> None:
+    async with running_cluster(tmp_path, 4, engine=engine) as cluster:
         transactions = [cluster.transaction() for _ in range(5)]
         for tx in transactions:
             await cluster.submit(1, tx)
@@ -89,9 +107,9 @@ async def test_a_node_whose_chain_was_wiped_fetches_it_again(tmp_path: Path) -> 
 
 
 async def test_what_was_accepted_without_a_quorum_is_committed_after_a_restart(
-    tmp_path: Path,
+    tmp_path: Path, engine: EngineName
 ) -> None:
-    async with running_cluster(tmp_path, 4, start=[0]) as cluster:
+    async with running_cluster(tmp_path, 4, start=[0], engine=engine) as cluster:
         tx = cluster.transaction()
         [admission] = await cluster.submit(0, tx)
         assert admission.pending
@@ -100,8 +118,8 @@ async def test_what_was_accepted_without_a_quorum_is_committed_after_a_restart(
         await cluster.committed([tx])
 
 
-async def test_all_four_restarted_go_on_where_they_were(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path, 4) as cluster:
+async def test_all_four_restarted_go_on_where_they_were(tmp_path: Path, engine: EngineName) -> None:
+    async with running_cluster(tmp_path, 4, engine=engine) as cluster:
         first, second = cluster.transaction(), cluster.transaction()
         await cluster.submit(0, first)
         await cluster.committed([first])
@@ -111,8 +129,8 @@ async def test_all_four_restarted_go_on_where_they_were(tmp_path: Path) -> None:
         await cluster.committed([first, second])
 
 
-async def test_one_hospital_alone_is_a_chain(tmp_path: Path) -> None:
-    async with running_cluster(tmp_path, 1) as cluster:
+async def test_one_hospital_alone_is_a_chain(tmp_path: Path, engine: EngineName) -> None:
+    async with running_cluster(tmp_path, 1, engine=engine) as cluster:
         transactions = [cluster.transaction() for _ in range(3)]
         for tx in transactions:
             await cluster.submit(0, tx)
@@ -152,9 +170,11 @@ async def test_a_peer_that_passes_on_a_bad_signature_is_dropped_by_name(
         assert punished == [(b"peer", "gossip_bad_signature")]
 
 
-async def test_a_block_without_a_quorum_behind_it_is_not_taken(tmp_path: Path) -> None:
+async def test_a_block_without_a_quorum_behind_it_is_not_taken(
+    tmp_path: Path, engine: EngineName
+) -> None:
     """Take a real block of another run of the same chain, and cut its certificate."""
-    async with running_cluster(tmp_path / "a", 4) as source:
+    async with running_cluster(tmp_path / "a", 4, engine=engine) as source:
         tx = source.transaction()
         await source.submit(0, tx)
         await source.committed([tx])
@@ -169,7 +189,7 @@ async def test_a_block_without_a_quorum_behind_it_is_not_taken(tmp_path: Path) -
         b"\x01",
         stored.certificate.signatures[:1],
     )
-    async with running_cluster(tmp_path / "b", 4, start=[0]) as cluster:
+    async with running_cluster(tmp_path / "b", 4, start=[0], engine=engine) as cluster:
         node = cluster.node(0)
         for certificate, reason, height in (
             (weak, "certificate_quorum", 0),

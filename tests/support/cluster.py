@@ -21,6 +21,7 @@ from medquorum.block import Validator
 from medquorum.codec import encode
 from medquorum.genesis import Genesis, GenesisOrg
 from medquorum.keys import SigningKey, derive_seed
+from medquorum.quorum import EngineName
 from medquorum.transaction import Operation, Transaction, build, sign
 from node.app import Node, NodeKeys
 from node.config.schema import P2P, Config, Consensus
@@ -47,14 +48,14 @@ def key_of(name: str) -> SigningKey:
     return SigningKey(derive_seed(b"cluster", name))
 
 
-def make_genesis(count: int) -> Genesis:
+def make_genesis(count: int, engine: EngineName = "pbft") -> Genesis:
     """A chain of `count` hospitals, each with one validator."""
     orgs = [derive_seed(b"org", str(i)) for i in range(count)]
     return Genesis(
         1,
         "devnet-cluster",
         1_700_000_000_000,
-        "pbft",
+        engine,
         (),
         tuple(
             GenesisOrg(org, "hospital", bytes(32), "xx", key_of(f"org{i}").public, "")
@@ -129,11 +130,13 @@ class Running:
 class Cluster:
     """Nodes 0 to n - 1, some of which run. A stopped one keeps its home."""
 
-    def __init__(self, root: Path, count: int, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, root: Path, count: int, group: asyncio.TaskGroup, engine: EngineName = "pbft"
+    ) -> None:
         self._group = group
         self.root = root
         self.count = count
-        self.genesis = make_genesis(count)
+        self.genesis = make_genesis(count, engine)
         self.ports = free_ports(count)
         self.running: dict[int, Running] = {}
         self._nonce = 0
@@ -212,11 +215,11 @@ class Cluster:
 
 @asynccontextmanager
 async def running_cluster(
-    root: Path, count: int, *, start: Sequence[int] | None = None
+    root: Path, count: int, *, start: Sequence[int] | None = None, engine: EngineName = "pbft"
 ) -> AsyncIterator[Cluster]:
     """A cluster whose nodes all run (or those of `start`), and are all stopped at the end."""
     async with asyncio.TaskGroup() as group:
-        cluster = Cluster(root, count, group)
+        cluster = Cluster(root, count, group, engine)
         try:
             await cluster.start(*(range(count) if start is None else start))
             yield cluster
