@@ -17,7 +17,7 @@ from node.ops.app import make_ops
 from node.ops.looplag import watch_loop
 from node.rpc.app import make_rpc
 from node.services import Services
-from node.site import BoundedSite, connections_max
+from node.site import BoundedSite, connections_max, counting_logger
 
 SHUTDOWN_GRACE_S: Final = 3.0
 """How long requests that are being answered may take once the node stops."""
@@ -125,6 +125,7 @@ class Servers:
             access_log=None,
             shutdown_timeout=SHUTDOWN_GRACE_S,
             keepalive_timeout=self._idle_seconds,
+            logger=counting_logger(self._services.metrics.dropped),
         )
         self._runners.append(runner)
         await runner.setup()

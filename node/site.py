@@ -1,4 +1,4 @@
-"""A TCP site that bounds its connections: how many there are, and how long one may say nothing.
+"""A TCP site that bounds its connections, and says nothing of what strangers send it.
 
 Every connection holds a file descriptor, and the database, the logs and the links to the other
 validators need them too: whoever opens thousands of connections to the API must not end the node.
@@ -7,10 +7,13 @@ validators need them too: whoever opens thousands of connections to the API must
 from __future__ import annotations
 
 import asyncio
+import logging
 import resource
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from typing_extensions import override
 
 from node.limits import HTTP_CONNECTIONS_MAX
@@ -50,6 +53,29 @@ class BoundedSite(web.BaseSite):
             return _Closed()
         protocol: asyncio.BaseProtocol = server()
         return protocol
+
+
+def counting_logger(dropped: Callable[[str], None]) -> logging.Logger:
+    """What aiohttp's server logs to. Its messages quote requests, and anybody may cause as many as
+    they like: so they are counted and not written.
+    """
+    logger = logging.Logger("aiohttp.server", logging.ERROR)  # has no parent, so nothing spreads
+    logger.addHandler(_Counting(dropped))
+    return logger
+
+
+class _Counting(logging.Handler):
+    """Counts by kind: what was no HTTP, and what failed in aiohttp or below it."""
+
+    def __init__(self, dropped: Callable[[str], None]) -> None:
+        super().__init__()
+        self._dropped = dropped
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        error = None if record.exc_info is None else record.exc_info[1]
+        malformed = isinstance(error, HttpProcessingError)
+        self._dropped("http_malformed" if malformed else "http_failed")
 
 
 class _Closed(asyncio.Protocol):
