@@ -49,7 +49,7 @@ from node.vault.limits import (
 )
 from node.vault.model import Release, ReleasedRecord
 from node.vault.store import CustodyEnvelope, RecordStore
-from storage.errors import DamagedBlobError
+from storage.errors import DamagedBlobError, DiskFullError
 
 R = TypeVar("R")
 ENVELOPES_TAG: Final = b"medquorum/envelopes/v1\0"
@@ -123,7 +123,12 @@ class Gateway:
             )
         )
         entry = CustodyEnvelope(rec_id, version, envelope)
-        return await self._worker.run(self._put, ct_hash, ciphertext, entry)
+        try:
+            return await self._worker.run(self._put, ct_hash, ciphertext, entry)
+        except DiskFullError:
+            raise RefusedError(
+                "disk_low", "the vault's disk is full", retry_after_ms=60_000
+            ) from None
 
     async def release(self, caller: bytes, req_id: bytes, rec_ids: Sequence[bytes]) -> Release:
         """Log the access, then hand out the records. Raises DeniedError once a denial is logged,
@@ -166,7 +171,10 @@ class Gateway:
     def _put(self, ct_hash: bytes, ciphertext: bytes, entry: CustodyEnvelope) -> bytes:
         if not self._opens(entry):
             raise RefusedError("malformed", "the envelope is not wrapped to this custodian's key")
-        kept = self._store.envelope(ct_hash)
+        try:
+            kept = self._store.envelope(ct_hash)
+        except DamagedBlobError:
+            kept = None  # Handing it in again is how a damaged one is mended.
         # The first envelope that opens stays: nobody can replace a good one by a bad one later.
         if (
             kept is not None
