@@ -46,6 +46,7 @@ from medquorum.certificate import make_certificate, pack_signers
 from medquorum.codec import encode
 from medquorum.keys import SigningKey
 from node.chain import Tip
+from node.ledger.errors import UnservedCodeError
 from node.wire import BlockBody, FrameKind, decode_body
 from p2p.model import Lane
 
@@ -135,6 +136,7 @@ class Adversary:
             self.vote_for_all,
             self.wish,
             self.shout,
+            self.impersonate,
         )
         rng.choice(tricks)(rng.choice(mine), scene, getattr(heard, "round", 0))
 
@@ -191,7 +193,10 @@ class Adversary:
             known = [tx for tx in found if tx is not None]
             if len(known) < len(found) or header.height != scene.node.chain.tip.height + 1:
                 return bytes(32)
-            executed = scene.node.chain.execute(header, known)
+            try:
+                executed = scene.node.chain.execute(header, known)
+            except UnservedCodeError:
+                return bytes(32)
             _kept(self.results, block, executed.result.hash())
         return self.results[block]
 
@@ -216,6 +221,23 @@ class Adversary:
                 self._say(scene, key, receiver, Prepare(height, round_, key, block, prepared))
                 vote = Commit(height, round_, key, block, result, committed)
                 self._say(scene, key, receiver, vote)
+
+    def impersonate(self, puppet: bytes, scene: Scene, round_: int) -> None:
+        """Votes of everybody for a block of ours, with signatures that are not theirs."""
+        block, height = self._make(scene, puppet), scene.height
+        header, body = self.made[block]
+        result, signature = self._result(scene, block), self._sign(puppet, block)
+        proposer = scene.members.proposer(height, round_)
+        if round_ == 0 and proposer in self.keys:
+            proposal = self._propose(scene, proposer, 0, block, NO_JUSTIFICATION)
+        else:
+            proposal = Proposal(height, round_, proposer, header, body, NO_JUSTIFICATION, signature)
+        for receiver in self._some(scene):
+            self._say(scene, puppet, receiver, proposal)
+            for key in scene.members.keys:
+                if key != receiver:
+                    vote = Commit(height, round_, key, block, result, signature)
+                    self._say(scene, puppet, receiver, vote)
 
     def split(self, puppet: bytes, scene: Scene, round_: int) -> None:
         """In its turn in round 0: one block for some, another for the rest."""

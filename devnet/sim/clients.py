@@ -101,6 +101,8 @@ class Office:
             if admission.refusal is not None:
                 raise admission.refusal
             if admission.pending and self.trusted(machine):
+                if not machine.disk.would_survive(machine.home.mempool, tx.raw):
+                    self.world.fail(f"L1: {machine.name} admitted what it could lose")
                 self.admitted[tx.id] = Promise(machine, tx.body.valid_until, memory)
             status = await node.tracker.wait(tx.id, WAIT_S)
         except RefusedError as refused:

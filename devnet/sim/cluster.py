@@ -11,7 +11,7 @@ from devnet.sim.extra import CODE_HASH, EXTRA, NAME
 from devnet.sim.machine import Machine, Pace
 from devnet.sim.network import Net, Weather
 from devnet.sim.options import Options
-from devnet.sim.register import REGISTER
+from devnet.sim.register import DIVERGING, REGISTER
 from devnet.sim.world import World
 from medquorum.block import Validator
 from medquorum.genesis import Genesis, GenesisOrg, GenesisParam
@@ -24,6 +24,7 @@ from node.ledger.types import BUILT_IN
 GENESIS_TIME_MS = 1_800_000_000_000
 OLD_SOFTWARE = Registry([*BUILT_IN, REGISTER])
 NEW_SOFTWARE = Registry([*BUILT_IN, REGISTER], [EXTRA], {NAME: CODE_HASH})
+DIVERGING_SOFTWARE = Registry([*BUILT_IN, DIVERGING], [EXTRA], {NAME: CODE_HASH})
 
 
 def key_of(purpose: str) -> SigningKey:
@@ -72,7 +73,7 @@ class Cluster:
             node_key=node_key,
             validator=validator,
             genesis=self.genesis,
-            registry=self._software(name),
+            registry=self._software(name, validator),
             config=Config(
                 consensus=Consensus(
                     round_ms=options.round_ms,
@@ -94,8 +95,11 @@ class Cluster:
         machine.skew_ms = rng.randint(-options.skew_ms, options.skew_ms)
         return machine
 
-    def _software(self, name: str) -> Registry:
+    def _software(self, name: str, validator: SigningKey | None) -> Registry:
         """During an upgrade some machines have the new software and others do not yet."""
+        is_liar = validator is not None and validator.public in self.checker.byzantine
+        if is_liar and self.options.lie == "diverge":
+            return DIVERGING_SOFTWARE
         if self.options.changes != "upgrade" or self.world.rng.chance(0.5):
             return NEW_SOFTWARE
         self.checker.allowed.old_software.add(name)
@@ -117,6 +121,7 @@ class Cluster:
             machine.skew_ms = 0
             if not machine.retired:
                 machine.restart_ms = (20.0, 100.0)
-            machine.registry = NEW_SOFTWARE
+            if machine.registry is OLD_SOFTWARE:
+                machine.registry = NEW_SOFTWARE
             if not (machine.is_up or machine.retired):
                 machine.boot()

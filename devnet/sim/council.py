@@ -130,15 +130,19 @@ class Council:
             case "upgrade":
                 return self._activate()
             case "keys":
-                return self._replace() if self._may_change() else None
+                return self._replace() if self._may_change() and self._tolerates_faults else None
             case _:
                 if not self._may_change():
                     return None
                 grow = len(self.members) < SIZE_MAX and self._rng.chance(0.5)
+                grow = grow or not self._tolerates_faults
                 return self._add() if grow else self._remove()
 
     def _may_change(self) -> bool:
-        """Whoever has just joined counts as faulty until it keeps up; f may be faulty."""
+        """Whoever has just joined counts as faulty until it keeps up; f may be faulty.
+
+        Fewer than four tolerate no fault: they may grow, and nobody may leave.
+        """
         keys = {v.key for v in self.members}
         late = [
             machine
@@ -153,6 +157,10 @@ class Council:
         ]
         liars = len(keys & self._checker.byzantine)
         return len(late) + liars <= max(0, faulty(len(keys)) - 1)
+
+    @property
+    def _tolerates_faults(self) -> bool:
+        return faulty(len(self.members)) > 0
 
     def _fresh(self, org: bytes) -> tuple[str, SigningKey, SigningKey, bytes]:
         """A name, a node key, a vote key, and the proof that it is held."""

@@ -99,6 +99,11 @@ class SimDisk:
             len(node.content) == len(node.durable) and self._platter.get(path) is node
         )
 
+    def would_survive(self, directory: Path, data: bytes) -> bool:
+        """Whether some file of a directory holds these bytes on the platter."""
+        nodes = [node for path, node in self._platter.items() if path.parent == directory]
+        return any(data in node.durable for node in nodes)
+
     def mount(self, boundary: Callable[[str], None]) -> SimFiles:
         """The files for a process. `boundary` is asked before each operation that changes them."""
         return SimFiles(self, boundary)

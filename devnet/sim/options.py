@@ -161,12 +161,13 @@ def _crashes(rng: Dice, options: Options) -> Options:
 
 def _disks(rng: Dice, options: Options) -> Options:
     """Disks fail, fill up, rot, and are replaced by old copies."""
+    liars = rng.choice((0, 1)) if options.engine == "pbft" else 0
     return replace(
         _quiet(options),
         campaign="disks",
-        n=rng.choice((4, 4, 7)),
-        liars=0,
-        lie="none",
+        n=7 if liars > 0 else rng.choice((4, 4, 7)),
+        liars=liars,
+        lie=rng.choice(("forge", "forge", "withhold", "boast")) if liars > 0 else "none",
         crash=0.001,
         sync_fails=rng.choice((0.0, 0.003)),
         full=rng.choice((0.0, 0.003)),
@@ -199,7 +200,16 @@ def _quiet(options: Options) -> Options:
 
 
 CAMPAIGNS: Final = ("storm", "storm", "storm", "liars", "liars", "crashes", "disks")
-LIES: Final = (*GENERIC, "twins", "twins", "directed", "directed", "directed", "directed")
+LIES: Final = (
+    *GENERIC,
+    "diverge",
+    "twins",
+    "twins",
+    "directed",
+    "directed",
+    "directed",
+    "directed",
+)
 AIMS: Final = ("commits_reach_one", "prepares_reach_one", "decider_is_mute")
 AMNESIA: Final = ("none", "none", "wipe", "restore", "rot")
 CHANGES: Final = ("none", "none", "params", "validators", "keys", "upgrade")

@@ -6,6 +6,7 @@ event says what it saw there. So it promises more than a look at one node's stat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from medquorum.codec import U16, U53, Wire
@@ -71,13 +72,25 @@ def read(body: Read, ctx: Context) -> None:
     ctx.emit(SEEN, register=body.register, value=held(ctx, body.register))
 
 
-REGISTER: Final = Module(
-    name=NAME,
-    types=(
-        TxType("register.put", 1, Put, put, "Set a register."),
-        TxType("register.swap", 1, Swap, swap, "Set a register that holds a known value."),
-        TxType("register.read", 1, Read, read, "Read a register in the agreed order."),
-    ),
-    tables=(ROWS,),
-    events=(EventType(SEEN, ("register", "value"), "What a read saw."),),
-)
+def put_wrongly(body: Put, ctx: Context) -> None:
+    """What a machine with a bug, or bad memory, makes of Put."""
+    ROWS.put(ctx.state, Row(body.value ^ 1), body.register)
+
+
+def module(apply_put: Callable[[Put, Context], None]) -> Module:
+    """The module with this way to put."""
+    return Module(
+        name=NAME,
+        types=(
+            TxType("register.put", 1, Put, apply_put, "Set a register."),
+            TxType("register.swap", 1, Swap, swap, "Set a register that holds a known value."),
+            TxType("register.read", 1, Read, read, "Read a register in the agreed order."),
+        ),
+        tables=(ROWS,),
+        events=(EventType(SEEN, ("register", "value"), "What a read saw."),),
+    )
+
+
+REGISTER: Final = module(put)
+DIVERGING: Final = module(put_wrongly)
+"""The same declarations with another effect: its results differ from everybody's."""

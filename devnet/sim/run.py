@@ -22,6 +22,8 @@ from devnet.sim.world import US_PER_MS, Violation, World
 from medquorum.quorum import EngineName, faulty
 
 RECEIPTS_CHECKED = 8
+HEIGHTS_MAX = 120
+"""A run that has come so far in its safety phase has seen enough."""
 PROGRESS = 2
 """Heights that everybody must decide after the network has healed."""
 SETTLING_MS = 12_000
@@ -135,7 +137,7 @@ class Run:
         world.every_ms(250, self._revive)
         self.nemesis.start()
         self.council.start()
-        self._step(options.safety_ms)
+        self._step(options.safety_ms, lambda: self.checker.height >= HEIGHTS_MAX)
         healed_ms = self._heal()
         self._finish()
         self._judge()
