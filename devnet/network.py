@@ -258,12 +258,14 @@ class Network:
         """SIGSTOP: it keeps its connections and does nothing. Raises StateError."""
         process = self._running(node)
         process.signal(signal.SIGSTOP)
+        process.wait_state(RunState.PAUSED, GONE_S)
         return process
 
     def resume(self, node: NodeInfo) -> ProcessId:
         """SIGCONT. Raises StateError."""
         process = self._running(node)
         process.signal(signal.SIGCONT)
+        process.wait_state(RunState.RUNNING, GONE_S)
         return process
 
     def exit_code(self, node: NodeInfo, *, timeout_s: float = READY_S) -> int:

@@ -91,8 +91,16 @@ class ProcessId(msgspec.Struct, frozen=True):
 
     def wait_gone(self, timeout_s: float) -> bool:
         """Whether it ended before the time was over."""
+        return self.wait_state(RunState.DIED, timeout_s)
+
+    def wait_state(self, state: RunState, timeout_s: float) -> bool:
+        """Whether it came to this state before the time was over.
+
+        A signal is delivered when the kernel gets to it: a process that sleeps on its disk stops
+        and dies a little later than it is told to.
+        """
         deadline = time.monotonic() + timeout_s
-        while self.alive:
+        while self.state() is not state:
             if time.monotonic() >= deadline:
                 return False
             time.sleep(POLL_S)

@@ -162,4 +162,4 @@ def test_every_prefix_of_the_layout_is_in_its_table_and_used_once() -> None:
     }
     assert len(set(prefixes.values())) == len(prefixes) > 15
     for prefix in prefixes.values():
-        assert f"| {prefix.decode()} " in (layout.__doc__ or "")
+        assert f"\n  {prefix.decode()} " in (layout.__doc__ or "")
