@@ -17,7 +17,8 @@ from medquorum.errors import DecodeError
 from medquorum.transaction import Transaction
 from node.chain import Chain
 from node.errors import RefusedError
-from node.ledger.admission import AdmissionError, StateCheck, check_form
+from node.ledger.admission import StateCheck, check_form
+from node.ledger.errors import AdmissionError
 from node.limits import INTAKE_CHUNK_TXS, INTAKE_TXS_MAX
 from node.mempool import Mempool, PoolTx, Refusal
 from node.pending import PendingLog
@@ -165,13 +166,14 @@ class Intake:
         For a client that includes what was in the pool before: it may have come by gossip, which
         nobody waits for, or from another client whose write is still under way.
         """
-        return {
-            answer.tx.id: answer.tx
-            for answer in answers
-            if answer.admission.refusal is None
-            and (answer.admission.pending or answer.item.local)
-            and answer.tx.id in self._pool
-        }
+        promised: dict[bytes, Transaction] = {}
+        for answer in answers:
+            if answer.admission.pending or (answer.admission.duplicate and answer.item.local):
+                # The pool's own copy: nobody has looked at the signatures of a duplicate.
+                pooled = self._pool.get(answer.tx.id)
+                if pooled is not None:
+                    promised[pooled.id] = pooled
+        return promised
 
     def _kept(
         self, answer: _Answer, promised: Mapping[bytes, Transaction], lost: RefusedError | None

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from medquorum import merkle
 from medquorum.block import Header, ValidatorSet
 from medquorum.transaction import Transaction
-from node.ledger.admission import AdmissionError, Window
+from node.ledger.admission import Window
 from node.ledger.context import View
-from node.ledger.errors import TxError
+from node.ledger.errors import AdmissionError, TxError
 from node.ledger.limits import BLOCK_BYTES_MAX, BLOCK_OPERATIONS_MAX, BLOCK_TXS_MAX
 from node.ledger.registry import Registry
 

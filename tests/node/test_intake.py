@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from medquorum.transaction import Transaction
+from medquorum.transaction import Transaction, assemble
 from node.intake import Admission
-from node.mempool import Mempool
+from node.ledger.txtype import Traffic
+from node.mempool import Mempool, PoolTx
 from node.pending import PendingLog
 from node.run import take_back_pending
 from node.threads import Threads
@@ -23,6 +24,7 @@ from storage.errors import DiskFullError
 from storage.journal import MempoolJournal
 from tests.support.cluster import key_of, make_transaction
 from tests.support.daemon import LocalNode, World, local_node
+from tests.support.ledger import some_key
 from tests.support.people import enrolment
 
 
@@ -145,6 +147,29 @@ async def test_a_commit_that_overtakes_the_write_leaves_nothing_in_the_journal(
         await node.intake.submit([b"junk"], local=True)
         threads.close()
         assert node.intake._pending._positions == {}
+
+
+async def test_a_duplicate_with_forged_signatures_does_not_take_the_place_of_the_true_one(
+    tmp_path: Path,
+) -> None:
+    async with holding_node(tmp_path) as (node, journal):
+        [tx] = some(node, 1)
+        forged = assemble(tx.body_bytes, [b"\x01" + bytes(64)])
+        node.pool.add(PoolTx(tx, b"", Traffic.CLINICAL, local=False))
+        assert codes(await node.intake.submit([forged.raw], local=True)) == [""]
+        assert [raw for _, raw in journal.replay()] == [tx.raw]
+
+
+async def test_the_same_nonce_with_another_body_is_another_transaction(tmp_path: Path) -> None:
+    async with local_node(tmp_path) as node:
+        nonces = [
+            make_transaction(node.chain.chain_id, some_key("founder 0 root"), 7, valid_until=until)
+            for until in (10, 11)
+        ]
+        assert nonces[0].body.nonce == nonces[1].body.nonce
+        await node.admit(*nonces)
+        block = await node.commit()
+        assert set(block.tx_ids) == {tx.id for tx in nonces}
 
 
 def test_a_failed_sync_keeps_nothing_of_that_call(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from medquorum.block import Header
 from medquorum.hashing import EMPTY_HASH
 from medquorum.keys import SigningKey
 from medquorum.transaction import Operation, Transaction, build, sign
-from node.ledger.admission import AdmissionError, StateCheck, check_form
+from node.ledger.admission import StateCheck, check_form
 from node.ledger.blockcheck import Parent, check_block
 from node.ledger.codes import OK
+from node.ledger.errors import AdmissionError
 from node.ledger.limits import BLOCK_TXS_MAX
 from node.ledger.txtype import Traffic
 from node.ledger.types.governance.bodies import CastVote
