@@ -237,7 +237,7 @@ class BlockWork:
         self._inbox.post(Validated(block_hash, reason))
 
     async def _check(self, block_hash: bytes, request: Validate) -> str:
-        tx_ids = _listed(request.header, request.body)
+        tx_ids = await self._threads.ledger.run(_listed, request.header, request.body)
         if tx_ids is None:
             return BODY_MISMATCH
         if block_hash in self._valid:
@@ -250,7 +250,7 @@ class BlockWork:
             node for key in request.holders if (node := self._roster.node_of(key)) is not None
         ]
         transactions = await self._bodies.gather(tx_ids, holders)
-        reason = self._refusal(request.header, tx_ids, transactions)
+        reason = await self.refusal(request.header, tx_ids, transactions)
         if reason != "":
             return reason
         # A vote for this block promises that its transactions survive a crash of this node.
@@ -284,22 +284,27 @@ class BlockWork:
             validators=tip.validators,
         )
 
-    def _refusal(
+    async def refusal(
         self, header: Header, tx_ids: Sequence[bytes], transactions: Sequence[Transaction]
     ) -> str:
-        return (
-            check_block(
-                header,
-                self.parent(),
-                tx_ids,
-                transactions,
-                chain_id=self._chain.chain_id,
-                view=self._chain.view(),
-                registry=self._chain.registry,
-                seen=self._chain.seen,
-            )
-            or ""
+        """Why the block must not follow the tip; empty if it may.
+
+        On the ledger thread: a full block would hold up the event loop for a tenth of a second. If
+        another block is committed meanwhile, the answer is about neither; the caller holds `lock`,
+        or is cancelled by that commit.
+        """
+        refused = await self._threads.ledger.run(
+            check_block,
+            header,
+            self.parent(),
+            tx_ids,
+            transactions,
+            chain_id=self._chain.chain_id,
+            view=self._chain.view(),
+            registry=self._chain.registry,
+            seen=self._chain.seen,
         )
+        return refused or ""
 
     async def _execute(self, request: Execute) -> None:
         executed = await self._executed_block(request.header, request.body)

@@ -20,7 +20,6 @@ from medquorum.transaction import Transaction
 from node.blockwork import BlockWork
 from node.chain import Chain, ExecutedBlock
 from node.errors import DivergenceError
-from node.ledger.blockcheck import check_block
 from node.limits import (
     SYNC_BLOCKS_PER_REQUEST,
     SYNC_BYTES_PER_RESPONSE,
@@ -197,22 +196,14 @@ class Sync:
                 certificate=block.certificate,
                 validators=tip.validators,
             )
-            transactions = [Transaction.decode(raw) for raw in block.transactions]
+            transactions = await self._threads.ledger.run(_decode_all, block.transactions)
         except VerificationError as error:
             raise BadBlockError(error.reason) from None
         except DecodeError as error:
             raise BadBlockError(error.code) from None
-        reason = check_block(
-            block.header,
-            self._work.parent(),
-            [tx.id for tx in transactions],
-            transactions,
-            chain_id=self._chain.chain_id,
-            view=self._chain.view(),
-            registry=self._chain.registry,
-            seen=self._chain.seen,
-        )
-        if reason is not None:
+        tx_ids = [tx.id for tx in transactions]
+        reason = await self._work.refusal(block.header, tx_ids, transactions)
+        if reason != "":
             raise BadBlockError(reason)
         if not all(await signatures_hold(self._threads.verifiers, transactions)):
             raise BadBlockError("transaction_signature")
@@ -260,6 +251,11 @@ class Sync:
         blocks = decode(Blocks, payload, size_max=len(payload))
         if blocks.first == first and not future.done():
             future.set_result(blocks)
+
+
+def _decode_all(raws: Sequence[bytes]) -> list[Transaction]:
+    """Raises DecodeError."""
+    return [Transaction.decode(raw) for raw in raws]
 
 
 def _difference(executed: ExecutedBlock, certified: Result) -> str:

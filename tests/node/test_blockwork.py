@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from consensus.engine import (
 )
 from medquorum.transaction import Transaction
 from node.app import Node
+from node.ledger.blockcheck import check_block
 from node.ledger.txtype import Traffic
 from node.mempool import PoolTx
 from node.wire import CertifiedBlock
@@ -151,3 +153,21 @@ async def test_a_false_body_is_no_more_believed_after_the_true_one(
         assert await answer_to(node, answers, block) == ""
         false = BlockBuilt(block.height, block.round, block.header, b"garbage")
         assert await answer_to(node, answers, false) == BODY_MISMATCH
+
+
+async def test_a_block_is_checked_beside_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided = await certified_block(tmp_path / "a")
+    threads: list[str] = []
+
+    def checked(*args: object, **values: object) -> str | None:
+        threads.append(threading.current_thread().name.partition("_")[0])
+        return check_block(*args, **values)  # type: ignore[arg-type]  # whatever it is given
+
+    monkeypatch.setattr("node.blockwork.check_block", checked)
+    async with lone_node(tmp_path / "b", monkeypatch) as (cluster, node, answers):
+        block = await built(node, answers, cluster.transaction())
+        assert await answer_to(node, answers, block) == ""
+        assert await node.sync.try_block(decided) == ""
+    assert threads == ["ledger", "ledger"]
