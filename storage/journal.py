@@ -64,6 +64,7 @@ class MempoolJournal:
         "_next",
         "_segment_bytes",
         "_segments",
+        "_unsynced",
         "damaged_bytes",
     )
 
@@ -81,6 +82,7 @@ class MempoolJournal:
         self._segment_bytes = segment_bytes
         self._bytes_max = bytes_max
         self._failed: DiskFailedError | None = None
+        self._unsynced = False
         self._current: _Current | None = None
         self.damaged_bytes = 0
         """Bytes skipped because they did not hold whole records (J2), torn tails included."""
@@ -108,7 +110,10 @@ class MempoolJournal:
             try:
                 positions += self._append_group(group)
             except DiskError:
-                # What the disk took of it stays as a damaged stretch at the end of a segment.
+                # What the disk took of it stays as a damaged stretch at the end of a segment, whose
+                # earlier items a later `sync` vouches for, but could not reach any more.
+                with suppress(DiskError):
+                    self.sync()
                 self._finish()
                 self.release(positions)
                 raise
@@ -120,9 +125,10 @@ class MempoolJournal:
         Raises DiskFailedError, DiskFullError; then it is not known.
         """
         self._check_usable()
-        if self._current is not None:
+        if self._current is not None and self._unsynced:
             try:
                 self._current.file.sync()
+                self._unsynced = False
             except DiskFailedError as error:
                 self._failed = error
                 raise
@@ -168,6 +174,7 @@ class MempoolJournal:
         current = self._current or self._start()
         segment = self._segments[current.number]
         data = framing.encode_records(current.salt, segment.size, group)
+        self._unsynced = True
         current.file.write(data)
         segment.size += len(data)
         first = current.number << _INDEX_BITS | current.count

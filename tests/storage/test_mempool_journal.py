@@ -57,6 +57,28 @@ def test_j1_a_full_segment_is_synced_before_the_next_one_starts() -> None:
     assert _replayed(_open(disk)) == [b"x" * 200]
 
 
+def test_j1_a_sync_vouches_for_items_before_an_append_that_found_no_room() -> None:
+    disk = FakeDisk()
+    journal = _open(disk)
+    journal.append((b"before",))
+    disk.fail_at["write"] = DiskFullError("x", "write", "no space left")
+    with pytest.raises(DiskFullError):
+        journal.append((b"refused",))
+    journal.sync()
+    disk.crash()
+    assert b"before" in _replayed(_open(disk))
+
+
+def test_a_sync_costs_nothing_when_there_is_nothing_new() -> None:
+    disk = FakeDisk()
+    journal = _open(disk)
+    journal.append((b"item",))
+    journal.sync()
+    synced = len(disk.log)
+    journal.sync()
+    assert len(disk.log) == synced
+
+
 def test_j2_what_follows_a_damaged_stretch_is_kept() -> None:
     disk = FakeDisk()
     journal = _open(disk)
