@@ -48,6 +48,8 @@ class Pace:
     """Probability of an execution that takes up to thirty times as long."""
     crash: float = 0.0
     """Probability at each boundary between two effects."""
+    crash_after: int | None = None
+    """Or: after so many boundaries, once."""
 
 
 class Observer(Protocol):
@@ -120,6 +122,8 @@ class Machine:
         """Whether it will be started again by itself."""
         self.refused = ""
         """Why it did not come up, if it did not."""
+        self.power_on_crash: bool | None = None
+        """Whether a crash at a boundary is a power cut; None draws it."""
         self.repairs = 0
         self.ended_by = ""
         """The name of the error by which its node ended last."""
@@ -299,9 +303,17 @@ class Machine:
     def _boundary(self, epoch: int) -> None:
         if epoch != self.epoch or self.loop is None:
             raise PowerCutError
-        if self.world.rng.chance(self.pace.crash):
-            self.crash(power=self.world.rng.chance(0.5))
+        if self._is_due() or self.world.rng.chance(self.pace.crash):
+            drawn = self.world.rng.chance(0.5)
+            self.crash(power=drawn if self.power_on_crash is None else self.power_on_crash)
             raise PowerCutError
+
+    def _is_due(self) -> bool:
+        left = self.pace.crash_after
+        if left is None:
+            return False
+        self.pace.crash_after = left - 1 if left > 0 else None
+        return left == 0
 
     def _work_us(self, pool: str) -> int:
         rng, pace = self.world.rng, self.pace

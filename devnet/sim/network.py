@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
+from consensus.messages import decode_message
 from devnet.sim.world import US_PER_MS, World
-from node.wire import KINDS
+from medquorum.errors import DecodeError
+from node.wire import KINDS, FrameKind
 from p2p.model import Lane
 
 if TYPE_CHECKING:
@@ -148,6 +150,8 @@ class Net:
             self.dropped["queue_full"] += 1
             return False
         self.frames += 1
+        if world.is_shown:
+            world.tell(f"{sender.name} > {receiver.name}  {describe(kind, payload)}")
         if (a, b) in self.blocked or (rng.chance(weather.loss)):
             return True
         if self.lose is not None and self.lose(a, b, kind, payload):
@@ -205,3 +209,19 @@ class Net:
             self._linked.discard(pair)
             a.peer_changed(b.node_key.public, False)
             b.peer_changed(a.node_key.public, False)
+
+
+def describe(kind: int, payload: bytes) -> str:
+    """A frame for a reader of the trace."""
+    if kind != FrameKind.CONSENSUS:
+        return f"{FrameKind(kind).name.lower()}, {len(payload)} bytes"
+    try:
+        message = decode_message(payload)
+    except DecodeError:
+        return f"garbage, {len(payload)} bytes"
+    said = [type(message).__name__.lower(), f"height {message.height}"]
+    for name in ("round", "block_hash", "result_hash"):
+        value = getattr(message, name, None)
+        if value is not None:
+            said.append(f"{name} {value.hex()[:8] if isinstance(value, bytes) else value}")
+    return " ".join(said)

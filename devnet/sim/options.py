@@ -82,6 +82,29 @@ def draw(seed: int, engine: EngineName) -> Options:
             return options
 
 
+def calm(n: int, engine: EngineName = "pbft") -> Options:
+    """No faults at all: what a test starts from, with `dataclasses.replace`."""
+    drawn = _quiet(_storm(Dice("calm"), engine))
+    return replace(
+        drawn,
+        campaign="test",
+        n=n,
+        liars=0,
+        lie="none",
+        safety_ms=2_000,
+        round_ms=300,
+        round_ms_max=1_200,
+        resend_ms=100,
+        duplication=0.0,
+        crash=0.0,
+        aim="none",
+        drift=0.0,
+        amnesia="none",
+        changes="none",
+        window=60,
+    )
+
+
 def _storm(rng: Dice, engine: EngineName) -> Options:
     """A bit of everything."""
     n = rng.choice(SIZES)

@@ -92,6 +92,16 @@ class World:
         if self._show is not None:
             self._show(stamped)
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether somebody reads along, so that it is worth saying more."""
+        return self._show is not None
+
+    def tell(self, line: str) -> None:
+        """Something for readers only: no part of the trace hash."""
+        if self._show is not None:
+            self._show(f"{self.now_us / US_PER_MS:12.3f} ms      {line}")
+
     def trace_hash(self) -> str:
         """A hash of all that happened: equal for equal runs."""
         return self._digest.hexdigest()
