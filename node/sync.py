@@ -72,6 +72,7 @@ class Sync:
         self._threads = threads
         self._halted = halted
         self._claims: dict[bytes, int] = {}
+        self._pace_s: dict[bytes, float] = {}
         self._wake = asyncio.Event()
         self._answer: tuple[bytes, int, asyncio.Future[Blocks]] | None = None
 
@@ -98,6 +99,7 @@ class Sync:
     def lost(self, peer: bytes) -> None:
         """The peer is gone, and its claim with it."""
         self._claims.pop(peer, None)
+        self._pace_s.pop(peer, None)
 
     async def announce(self) -> None:
         """Tell the peers our height now and then, until cancelled.
@@ -113,40 +115,38 @@ class Sync:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            for peer in self._ahead():
+            while ahead := self._ahead():
                 if self._halted():
                     return
-                await self._from_peer(peer)
+                await self._from_peer(ahead[0])
 
     def _ahead(self) -> list[bytes]:
-        """Connected peers that claim more than we have, the boldest last:
-
-        its claim is the likeliest lie.
+        """Connected peers that claim more than we have: those not tried yet, then the quickest
+        first, or one that hands out a block every few seconds could keep us behind for ever. Of
+        equals the boldest is last: its claim is the likeliest lie.
         """
         height = self._chain.tip.height
         connected = set(self._network.connected())
         ahead = [
             peer for peer, claimed in self._claims.items() if claimed > height and peer in connected
         ]
-        return sorted(ahead, key=lambda peer: self._claims[peer])
+        return sorted(ahead, key=lambda peer: (self._pace_s.get(peer, 0.0), self._claims[peer]))
 
     async def _from_peer(self, peer: bytes) -> None:
-        """Fetch from one peer until level with its claim, or until it fails."""
-        while self._claims.get(peer, 0) > self._chain.tip.height and not self._halted():
-            before = self._chain.tip.height
-            answer = await self._request(peer, before + 1)
-            if answer is None:
+        """Ask one peer for blocks once. Its claim is forgotten if nothing comes of it."""
+        before, clock = self._chain.tip.height, asyncio.get_running_loop().time
+        asked_at = clock()
+        answer = await self._request(peer, before + 1)
+        blocks = () if answer is None else answer.blocks
+        self._pace_s[peer] = (clock() - asked_at) / max(len(blocks), 1)
+        for block in blocks:
+            reason = await self.try_block(block)
+            if reason != "":
+                self._network.punish(peer, f"bad_block_{reason}")
                 self._claims.pop(peer, None)
                 return
-            for block in answer.blocks:
-                reason = await self.try_block(block)
-                if reason != "":
-                    self._network.punish(peer, f"bad_block_{reason}")
-                    self._claims.pop(peer, None)
-                    return
-            if self._chain.tip.height == before:
-                self._claims.pop(peer, None)
-                return
+        if len(blocks) == 0 or self._chain.tip.height == before:
+            self._claims.pop(peer, None)
 
     async def try_block(self, block: CertifiedBlock) -> str:
         """Apply a certified block if it is the next one; why it does not check out, or nothing.

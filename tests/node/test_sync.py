@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from medquorum.codec import encode
 from node.sync import SyncStatus
-from node.wire import Tip
+from node.wire import Blocks, Tip
 from tests.support.cluster import Cluster, running_cluster
 
 
@@ -69,3 +70,31 @@ async def test_waiting_leaves_nothing_behind_until_the_expiry(tmp_path: Path) ->
         await cluster.submit(0, tx)
         await cluster.committed([tx])
         assert cluster.node(0).tracker._expiries == {}
+
+
+async def test_one_who_hands_out_blocks_slowly_does_not_keep_a_node_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_cluster(tmp_path / "a", 4) as source:
+        for _ in range(6):
+            tx = source.transaction()
+            await source.submit(0, tx)
+            await source.committed([tx])
+        blocks = source.node(0).sync._load(1, 6)
+    async with running_cluster(tmp_path / "b", 4, start=[0]) as cluster:
+        sync = cluster.node(0).sync
+        slow, quick = (v.node_key for v in cluster.genesis.validators[1:3])
+        asked: list[bytes] = []
+
+        async def answer(peer: bytes, first: int) -> Blocks:
+            asked.append(peer)
+            if peer == slow:
+                await asyncio.sleep(0.1)
+            return Blocks(first, (blocks[first - 1],))
+
+        monkeypatch.setattr(sync, "_request", answer)
+        monkeypatch.setattr(cluster.node(0).network, "connected", lambda: (slow, quick))
+        sync.claim(quick, 6)
+        sync.claim(slow, 5)
+        assert await cluster.node(0).tracker.wait_height(6, 20)
+    assert asked == [slow, quick, quick, quick, quick, quick]
