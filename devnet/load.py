@@ -33,7 +33,7 @@ from devnet.limits import (
 )
 from devnet.loadbook import FINAL, Book, Report, Sent, make_report, state_of
 from devnet.loadclient import Fate, Follower, Sender, highest
-from devnet.network import Network
+from devnet.network import Network, NodeInfo
 from devnet.processes import RunState
 from devnet.signing import Kind, Recipe, Signed, make
 from medquorum.client import Client
@@ -63,11 +63,13 @@ class Plan:
         return max(1, round(self.rate * self.seconds))
 
 
-async def run_load(network: Network, plan: Plan) -> Report:
-    """Endow the accounts, send the load, wait for the end of everything, and check it. Raises
-    StateError if no node answers, ClientError.
+async def run_load(
+    network: Network, plan: Plan, *, through: Sequence[NodeInfo] | None = None
+) -> Report:
+    """Endow the accounts, send the load, wait for the end of everything, and check it. It goes
+    `through` these nodes, by default all. Raises StateError if no node answers, ClientError.
     """
-    urls = [node.url for node in network.nodes]
+    urls = [node.url for node in (network.nodes if through is None else through)]
     async with Client(await _answering(network), genesis=network.genesis) as client:
         tills = await endow(network, client, plan.accounts)
     recipe = make_recipe(network, tills, plan)

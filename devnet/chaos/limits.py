@@ -38,8 +38,6 @@ HOLD_S: Final = 2.0
 """How long a node is asked to hold a request until a transaction is final."""
 ANSWER_S: Final = 4.0
 """Patience with one request of a client; then it asks the next node for the same thing."""
-WINDOW_HEIGHTS: Final = 5_000
-"""Heights within which a client's transaction must be committed."""
 
 # Stages.
 RECOVER_S: Final = 90.0

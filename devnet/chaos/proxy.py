@@ -176,13 +176,15 @@ class Proxy:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        del kind, error, trace
         for server in self._servers:
             server.close()
         if self._watch is not None:
             self._watch.cancel()
         for path in self.weather.paths():
             self.reset(path)
-        await self._group.__aexit__(kind, error, trace)
+        # What ended the caller is the caller's; only what ended the proxy comes in a group.
+        await self._group.__aexit__(None, None, None)
 
     def reset(self, path: Path) -> int:
         """End all connections that the first of two nodes made to the second; how many."""

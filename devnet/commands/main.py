@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "start": ("devnet.commands.faults", "Start a node."),
     "restart": ("devnet.commands.faults", "Stop and start a node."),
     "load": ("devnet.commands.loading", "Send transactions at a rate; none may be lost."),
+    "test": ("devnet.commands.testing", "Histories under faults, judged from outside."),
     "down": ("devnet.commands.running", "Stop all nodes; what they recorded stays."),
     "reset": ("devnet.commands.removing", "Forget the chain; keys and genesis stay."),
     "destroy": ("devnet.commands.removing", "Remove everything."),

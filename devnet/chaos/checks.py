@@ -1,0 +1,184 @@
+"""What must hold of every history, judged by what honest nodes answer, and by nothing else.
+
+Blocks, results and certificates come over the API and are verified with the genesis alone, as any
+integrator could; evidence is read from the logs of nodes that have ended, and verified with the
+accused's own signatures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from consensus.messages import Vote, decode_message
+from devnet import api
+from devnet.chaos.limits import PAGE_HEADERS, RECEIPTS_MAX
+from devnet.chaos.registers import Placed
+from devnet.network import Network, NodeInfo
+from medquorum import merkle
+from medquorum.codec import decode
+from medquorum.errors import MedQuorumError
+from medquorum.history import Certified, ValidatorHistory
+from medquorum.keys import verify
+from medquorum.payloads import RawBlock, certified_of
+from medquorum.receipt import verify_receipt
+from storage.wal import WriteAheadLog
+
+EVIDENCE_BYTES_MAX: Final = 1 << 20
+_HTTP_OK: Final = 200
+
+
+class _Header(msgspec.Struct):
+    height: int
+    raw: RawBlock
+
+
+class _Page(msgspec.Struct):
+    headers: list[_Header]
+
+
+class _TxIds(msgspec.Struct):
+    tx_ids: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What one node shows of all heights."""
+
+    node: str
+    blocks: tuple[Certified, ...]
+
+
+def read_chain(node: NodeInfo, height: int) -> Chain | str:
+    """Every height up to this one as a node shows it, or why it cannot be read."""
+    blocks: list[Certified] = []
+    while len(blocks) < height:
+        first = len(blocks) + 1
+        path = f"/v1/headers?from={first}&limit={min(PAGE_HEADERS, height - len(blocks))}"
+        page = api.get_as(_Page, node.rpc, path, timeout_s=30)
+        if page is None or not page.headers or page.headers[0].height != first:
+            return f"{node.name} does not show height {first}"
+        try:
+            blocks += [certified_of(header.raw) for header in page.headers]
+        except MedQuorumError as error:
+            return f"{node.name} shows a block from {first} on that does not decode: {error}"
+    return Chain(node.name, tuple(blocks))
+
+
+def chains_agree(chains: Sequence[Chain]) -> Iterator[str]:
+    """At every height all nodes have the same block and the same result (S1, S3)."""
+    for height, blocks in enumerate(zip(*(chain.blocks for chain in chains), strict=True), 1):
+        hashes = {block.header.hash() for block in blocks}
+        roots = {(block.result.hash(), block.result.state_root) for block in blocks}
+        if len(hashes) > 1:
+            yield f"fork: {len(hashes)} different blocks at height {height}"
+        elif len(roots) > 1:
+            yield f"divergence: {len(roots)} different results at height {height}"
+
+
+def chain_is_certified(chain: Chain, history: ValidatorHistory) -> Iterator[str]:
+    """Every height names the one before it, and a quorum has signed it (S1)."""
+    before: Certified | None = None
+    for height, block in enumerate(chain.blocks, 1):
+        parent = history.chain_id if before is None else before.header.hash()
+        if block.header.height != height or block.header.parent != parent:
+            yield f"{chain.node}: height {height} does not follow the one before it"
+        if before is not None and block.header.parent_result != before.result.hash():
+            yield f"{chain.node}: height {height} follows another result"
+        try:
+            history.verify(block)
+        except MedQuorumError as error:
+            yield f"{chain.node}: the certificate of height {height} does not hold: {error}"
+        before = block
+
+
+def read_transactions(node: NodeInfo, chain: Chain) -> dict[bytes, int] | str:
+    """The height of every transaction of the chain, or what is wrong with that (S4)."""
+    where: dict[bytes, int] = {}
+    for height, block in enumerate(chain.blocks, 1):
+        if block.header.tx_count == 0:
+            continue
+        shown = api.get_as(_TxIds, node.rpc, f"/v1/blocks/{height}", timeout_s=30)
+        if shown is None:
+            return f"{node.name} does not show the transactions of height {height}"
+        ids = [bytes.fromhex(tx_id) for tx_id in shown.tx_ids]
+        if merkle.root(ids) != block.header.txs_root:
+            return f"{node.name} shows transactions that are not those of height {height}"
+        for tx_id in ids:
+            if tx_id in where:
+                return f"{tx_id.hex()} stands at height {where[tx_id]} and at {height}"
+            where[tx_id] = height
+    return where
+
+
+def placed_as_told(placed: Mapping[bytes, Placed], where: Mapping[bytes, int]) -> Iterator[str]:
+    """What clients were told to be committed stands where they were told (S5)."""
+    for tx_id, told in placed.items():
+        expected = None if told.state == "expired" else told.height
+        if where.get(tx_id) != expected:
+            yield f"{tx_id.hex()} was told to be {told.state} at {expected}: {where.get(tx_id)}"
+
+
+def receipts_hold(
+    network: Network, nodes: Sequence[NodeInfo], where: Mapping[bytes, int]
+) -> tuple[int, list[str]]:
+    """Receipts from all of a history, each from another node in turn, verify without any node (S6);
+    how many did, and what is wrong with the others.
+    """
+    genesis, problems = network.genesis, []
+    every = max(1, len(where) // RECEIPTS_MAX)
+    chosen = list(where.items())[::every][:RECEIPTS_MAX]
+    for number, (tx_id, height) in enumerate(chosen):
+        node = nodes[number % len(nodes)]
+        answered = api.get(node.rpc, f"/v1/txs/{tx_id.hex()}/receipt", timeout_s=30)
+        if answered is None or answered[0] != _HTTP_OK:
+            problems.append(f"{node.name} has no receipt of {tx_id.hex()}")
+            continue
+        try:
+            verified = verify_receipt(answered[1], genesis)
+        except MedQuorumError as error:
+            problems.append(f"{node.name}: the receipt of {tx_id.hex()} does not hold: {error}")
+            continue
+        if (verified.tx_id, verified.height) != (tx_id, height):
+            problems.append(f"{node.name}: the receipt of {tx_id.hex()} is another one's")
+    return len(chosen) - len(problems), problems
+
+
+@dataclass(frozen=True, slots=True)
+class Conviction:
+    """Two signed votes of one validator that contradict each other."""
+
+    validator: str
+    kind: str
+
+
+def read_evidence(network: Network, node: NodeInfo) -> tuple[list[Conviction], list[str]]:
+    """What a node that has ended recorded against validators, and what of it proves nothing."""
+    log = WriteAheadLog.open(network.directory.node(node.index).evidence)
+    records = log.records
+    log.close()
+    convictions, problems = [], []
+    for record in records:
+        validator, kind, first, second = decode(
+            tuple[bytes, str, bytes, bytes], record, size_max=EVIDENCE_BYTES_MAX
+        )
+        if not _proves(bytes.fromhex(network.chain_id), validator, first, second):
+            problems.append(f"{node.name}: evidence against {validator.hex()} proves nothing")
+        convictions.append(Conviction(validator.hex(), kind))
+    return convictions, problems
+
+
+def _proves(chain_id: bytes, validator: bytes, first: bytes, second: bytes) -> bool:
+    """Both are signed by the accused, at one height, and differ in what is signed."""
+    votes = [decode_message(first), decode_message(second)]
+    signed = []
+    for vote in votes:
+        if not isinstance(vote, Vote) or vote.signer != validator:
+            return False
+        signed.append(vote.signed_bytes(chain_id))
+        if not verify(validator, signed[-1], vote.signature):
+            return False
+    return votes[0].height == votes[1].height and signed[0] != signed[1]
