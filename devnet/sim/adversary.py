@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final
 
 from consensus.messages import (
     NO_JUSTIFICATION,
@@ -39,35 +39,19 @@ from consensus.pbft.members import Members
 from consensus.pbft.proofs import make_prepared
 from devnet.sim.machine import Machine
 from devnet.sim.network import Net
-from devnet.sim.simnode import SimNode
+from devnet.sim.scene import Scene, justification, kept
 from medquorum import merkle
 from medquorum.block import Header
 from medquorum.certificate import make_certificate, pack_signers
 from medquorum.codec import encode
 from medquorum.keys import SigningKey
-from node.chain import Tip
 from node.ledger.errors import UnservedCodeError
+from node.ledger.limits import BLOCK_BYTES_MAX, BLOCK_OPERATIONS_MAX
 from node.wire import BlockBody, FrameKind, decode_body
 from p2p.model import Lane
 
-KEPT: Final = 64
-"""Blocks, rounds and votes that the adversary remembers of each kind."""
-
-V = TypeVar("V")
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """A height that is being decided, as somebody sees who has committed the one before."""
-
-    node: SimNode
-    tip: Tip
-    members: Members
-
-    @property
-    def height(self) -> int:
-        """The height in question."""
-        return self.tip.height + 1
+TXS_MAX: Final = 20
+"""Transactions in a block of the adversary's."""
 
 
 @dataclass(slots=True)
@@ -108,13 +92,13 @@ class Adversary:
     def _hear(self, sender: Machine, message: Message) -> None:
         match message:
             case RoundChange():
-                wishes = _kept(self.wishes, (message.height, message.round), {})
+                wishes = kept(self.wishes, (message.height, message.round), {})
                 wishes[message.signer] = message
             case Prepare():
                 place = (message.height, message.round, message.block_hash)
-                _kept(self.prepares, place, {})[message.signer] = message.signature
+                kept(self.prepares, place, {})[message.signer] = message.signature
             case Proposal():
-                _kept(self.made, message.header.hash(), (message.header, message.body))
+                kept(self.made, message.header.hash(), (message.header, message.body))
             case BlockRequest():
                 self._answer(sender, message)
             case _:
@@ -168,7 +152,10 @@ class Adversary:
         """A block that honest nodes find valid, unlike any other."""
         self.count += 1
         rng, tip = self.net.world.rng, scene.tip
-        pooled = [raw for raw in scene.node.pool._entries if rng.chance(0.5)][:20]
+        pending = scene.node.pool.candidates(
+            txs_max=TXS_MAX, bytes_max=BLOCK_BYTES_MAX, operations_max=BLOCK_OPERATIONS_MAX
+        )
+        pooled = [tx.id for tx in pending if rng.chance(0.5)]
         time_ms = max(tip.time_ms + 1, scene.node.now_ms()) + self.count % 1_000
         header = Header(
             version=1,
@@ -182,7 +169,7 @@ class Adversary:
             txs_root=merkle.root(pooled),
             tx_count=len(pooled),
         )
-        _kept(self.made, header.hash(), (header, encode(BlockBody(tuple(pooled)))))
+        kept(self.made, header.hash(), (header, encode(BlockBody(tuple(pooled)))))
         return header.hash()
 
     def _result(self, scene: Scene, block: bytes) -> bytes:
@@ -197,7 +184,7 @@ class Adversary:
                 executed = scene.node.chain.execute(header, known)
             except UnservedCodeError:
                 return bytes(32)
-            _kept(self.results, block, executed.result.hash())
+            kept(self.results, block, executed.result.hash())
         return self.results[block]
 
     def _propose(
@@ -216,7 +203,7 @@ class Adversary:
                 continue
             prepared = self._sign(key, prepare_bytes(self.chain_id, height, round_, block))
             committed = self._sign(key, commit_bytes(self.chain_id, height, round_, block, result))
-            _kept(self.prepares, (height, round_, block), {})[key] = prepared
+            kept(self.prepares, (height, round_, block), {})[key] = prepared
             for receiver in to:
                 self._say(scene, key, receiver, Prepare(height, round_, key, block, prepared))
                 vote = Commit(height, round_, key, block, result, committed)
@@ -287,26 +274,26 @@ class Adversary:
         fresh = self._make(scene, key)
         match rng.choice(("hide", "repeat", "few", "lower", "invent", "drop", "honest")):
             case "hide":
-                return fresh, _proof(members, modest[: members.quorum], ())
+                return fresh, justification(members, modest[: members.quorum], ())
             case "repeat":
                 last = modest[-1 if rng.chance(0.3) else 0]
                 return fresh, Justification((modest[0],) * (members.quorum - 1) + (last,), ())
             case "few":
-                return fresh, _proof(members, modest[: max(1, members.quorum - 1)], ())
+                return fresh, justification(members, modest[: max(1, members.quorum - 1)], ())
             case "drop":
-                return fresh, _proof(members, order[: members.quorum], ())
+                return fresh, justification(members, order[: members.quorum], ())
             case "invent":
                 certificate = self._false_certificate(members, key, height, round_ - 1, fresh)
                 entries[key] = self._entry(
                     key, height, round_, (Prepared(certificate.round, fresh),)
                 )
-                return fresh, _proof(members, list(entries.values()), (certificate,))
+                return fresh, justification(members, list(entries.values()), (certificate,))
             case trick:
                 ordered = sorted(certificates, key=lambda known: known.round)
                 if len(ordered) == 0:
-                    return fresh, _proof(members, order, ())
+                    return fresh, justification(members, order, ())
                 chosen = ordered[0] if trick == "lower" else ordered[-1]
-                return chosen.block_hash, _proof(members, order, (chosen,))
+                return chosen.block_hash, justification(members, order, (chosen,))
 
     def _false_certificate(
         self, members: Members, key: bytes, height: int, round_: int, block: bytes
@@ -385,21 +372,3 @@ class Adversary:
         if len(mine) > 0 and key in scene.members.position and self.net.world.rng.chance(0.5):
             response = BlockResponse(request.height, known[0], b"another body")
             self._say(scene, mine[0], key, response)
-
-
-def _proof(
-    members: Members, entries: list[RoundChangeEntry], certificate: tuple[PreparedCertificate, ...]
-) -> Justification:
-    ordered = sorted(entries, key=lambda entry: members.position[entry.signer])
-    return Justification(tuple(ordered), certificate)
-
-
-K = TypeVar("K")
-
-
-def _kept(memory: OrderedDict[K, V], key: K, value: V) -> V:
-    """The value at `key`, which is `value` if there was none; the oldest are forgotten."""
-    known = memory.setdefault(key, value)
-    while len(memory) > KEPT:
-        memory.popitem(last=False)
-    return known

@@ -85,11 +85,7 @@ class Office:
 
     def ask(self, machine: Machine, tx: Transaction, answered: Callable[[Answer], None]) -> bool:
         """Submit through a machine; False if nobody is there. The answer may never come."""
-        node, crew = machine.node, machine._crew
-        if node is None or crew is None:
-            return False
-        crew.create_task(self._serve(machine, node, tx, answered))
-        return True
+        return machine.begin(lambda node: self._serve(machine, node, tx, answered))
 
     async def _serve(
         self, machine: Machine, node: SimNode, tx: Transaction, answered: Callable[[Answer], None]

@@ -7,7 +7,7 @@ them are the simulator's.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -214,6 +214,13 @@ class Machine:
         if self.loop is not None:
             self.world.note(f"{self.name}: paused for {duration_ms:.0f} ms")
             self.loop.pause(self.world.now_us + int(duration_ms * US_PER_MS))
+
+    def begin(self, work: Callable[[SimNode], Coroutine[object, object, None]]) -> bool:
+        """Start a task inside the node; False if it does not run. A failure in it ends the node."""
+        if self.node is None or self._crew is None:
+            return False
+        self._crew.create_task(work(self.node))
+        return True
 
     # What the network asks.
 
