@@ -64,7 +64,7 @@ def _discard(state: HeightState, block_hash: bytes) -> None:
 def seek(core: Core) -> None:
     """Ask one of those who acknowledged it for a decided block that we lack (rule D3)."""
     state = core.state
-    if state.decision is None or state.decision.block_hash in state.blocks.seen:
+    if state.decision is None or not state.lacks_block:
         return
     holders = [
         key for key in state.members.signers(state.decision.signers) if key not in (b"", core.me)

@@ -98,6 +98,7 @@ def campaign(core: Core, *, forced: bool) -> None:
     state = core.state
     terms.adopt(core, state.term + 1, core.me)
     state.role = Role.CANDIDATE
+    state.campaigning = True
     timers.arm_heartbeat(core)
     message = ballot_bytes(core.chain_id, state.height, state.term, core.me)
     request = VoteRequest(
@@ -154,7 +155,7 @@ def may_vote(state: HeightState, candidate: bytes) -> bool:
 def on_grant(core: Core, grant: Grant) -> None:
     """Count a vote for us, whoever else we may ask for pre-votes meanwhile (rule V5)."""
     state = core.state
-    if grant.term != state.term or grant.candidate != core.me or state.ballot != core.me:
+    if grant.term != state.term or grant.candidate != core.me or not state.campaigning:
         core.drop("grant_outdated")
         return
     if state.role not in (Role.CANDIDATE, Role.PRE_CANDIDATE):

@@ -111,13 +111,16 @@ class RaftEngine:
         return cls(core)
 
     def start(self) -> Effects:
-        """The effects of recovery: term 0 is led on, any other has lost its leader (rule F4)."""
+        """The effects of recovery (rule F4).
+
+        With an entry under way, the leader of term 0 leads on. Otherwise leadership needs an
+        election: what was said to a leader before its crash must not count for it after.
+        """
         core = self._core
         core.out = Outbox()
         timers.arm_resend(core)
         if core.halted == "":
-            _take_role(core)
-            leading.resume(core)
+            _resume_role(core)
             self._follow_rules()
         return core.out.effects()
 
@@ -243,6 +246,18 @@ def _take_role(core: Core) -> None:
         core.transfer_to = b""
         timers.arm_election(core)
     reads.move_on(core)
+
+
+def _resume_role(core: Core) -> None:
+    """The role to start in, after a crash or for the first time."""
+    state = core.state
+    if core.votes and state.term == 0 and state.append is not None:
+        terms.lead(core, resumed=True)
+        leading.resume(core)
+    elif core.votes and state.term == 0 and state.first_leader == core.me:
+        elections.seek_votes(core)
+    else:
+        timers.arm_election(core)
 
 
 def _phase(core: Core) -> str:

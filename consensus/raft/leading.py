@@ -33,10 +33,11 @@ def resume(core: Core) -> None:
     state = core.state
     if state.leading is None:
         return
-    for vote in state.own:
+    for vote in tuple(state.own):
         if isinstance(vote, Append):
             core.say_again(vote, None)
         elif isinstance(vote, Ack):
+            core.say_again(vote, core.me)
             count_ack(core, vote)
 
 
@@ -190,6 +191,9 @@ def on_heartbeat_reply(core: Core, peer: bytes, message: HeartbeatReply) -> None
     leading.echoes[peer] = max(leading.echoes.get(peer, 0), message.beat)
     if state.entry != b"" and message.entry == (state.entry,):
         leading.holders.add(peer)
+    elif peer not in leading.acks:
+        # It may have crashed since it said so: only what it acknowledged is on its disk.
+        leading.holders.discard(peer)
 
 
 def on_tick(core: Core, leading: Leading) -> None:

@@ -61,14 +61,14 @@ def cover(core: Core) -> None:
 def answer_covered(core: Core) -> None:
     """A majority acknowledged our entry: its height is a read height for those it covers (Q3)."""
     leading = core.state.leading
-    if leading is not None and not leading.inherited:
+    if leading is not None and not leading.reads_wait:
         _answer_all(core, [read for read in core.reads.values() if read.covered], 0)
 
 
 def answer(core: Core) -> bool:
-    """Answer the reads after which a majority followed us, unless we inherited (rules Q1, Q2)."""
+    """Answer the reads after which a majority followed us, unless they wait (rules Q1, Q2)."""
     state, leading = core.state, core.state.leading
-    if leading is None or leading.inherited or state.decision is not None or len(core.reads) == 0:
+    if leading is None or leading.reads_wait or state.decision is not None or len(core.reads) == 0:
         return False
     beats = sorted([*leading.echoes.values(), leading.beat], reverse=True)
     if len(beats) < state.members.quorum:

@@ -40,8 +40,6 @@ def receive(core: Core, peer: bytes, message: Message) -> None:
         replying.on_higher_height(core, peer, message)
     elif isinstance(message, RaftVote) and message.signer == core.me:
         twin.check_vote(core, message)
-    elif peer not in state.members.position:
-        core.drop("not_a_validator")
     elif isinstance(message, RaftVote) and message.signer != peer:
         core.blame(peer, "not_the_signer")
     elif core.halted != "":
@@ -50,6 +48,8 @@ def receive(core: Core, peer: bytes, message: Message) -> None:
         deciding.on_decided(core, peer, message)
     elif isinstance(message, Decision):
         deciding.on_decision(core, peer, message)
+    elif peer not in state.members.position:
+        core.drop("not_a_validator")
     elif state.decision is not None:
         replying.on_decided_height(core, peer, message)
     elif not core.votes:

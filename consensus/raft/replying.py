@@ -42,7 +42,7 @@ def on_higher_height(core: Core, peer: bytes, message: Message) -> None:
     state = core.state
     is_next = message.height == state.height + 1
     if is_next and isinstance(message, Append | Decision) and core.early.add(peer, message):
-        if state.decision is None:
+        if state.lacks_block:
             state.ahead = peer
         return
     core.drop("future_height")
@@ -50,7 +50,7 @@ def on_higher_height(core: Core, peer: bytes, message: Message) -> None:
     certified = message.height if decided else message.height - 1
     if certified > state.height:
         core.catch_up(peer, certified)
-    elif state.decision is None:
+    elif state.lacks_block:
         state.ahead = peer
         if isinstance(message, Heartbeat):
             core.reply(peer, Status(state.height, state.term))
@@ -79,13 +79,16 @@ def on_resend_timer(core: Core) -> None:
     if core.halted == "":
         _follow_neighbour(core)
         blocks.seek(core)
+        if not core.state.lease:
+            # Nobody leads us: whoever is elsewhere should know where we are (rule H1).
+            core.send(None, Status(core.state.height, core.state.term))
     timers.arm_resend(core)
 
 
 def _follow_neighbour(core: Core) -> None:
     """Ask a peer one height ahead for the decision, then have its blocks fetched (rule H2)."""
     state = core.state
-    behind = state.ahead != b"" and state.decision is None
+    behind = state.ahead != b"" and state.lacks_block
     state.behind_streak = state.behind_streak + 1 if behind else 0
     if behind:
         core.reply(state.ahead, Status(state.height, state.term))

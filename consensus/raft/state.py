@@ -65,8 +65,12 @@ class Blocks:
 class Leading:
     """What a leader knows of its followers in its term. All of it is lost when it steps down."""
 
-    inherited: bool
-    """Its entry is one that it had acknowledged in an older term, and may be decided already."""
+    reads_wait: bool
+    """No read is answered at this height.
+
+    Its entry is of an older term and may be decided already; or it leads this term a second time,
+    after a crash, and cannot tell answers to its heartbeats from those to the ones before.
+    """
 
     acks: dict[bytes, Ack] = field(default_factory=dict)
     """Of this term, by signer."""
@@ -133,6 +137,9 @@ class HeightState:
     supporters: set[bytes] = field(default_factory=set)
     """Who would vote for us in the term after `term`."""
 
+    campaigning: bool = False
+    """We asked for votes in `term`, since we last started, and have not won it yet."""
+
     grants: dict[bytes, Grant] = field(default_factory=dict)
     """Who voted for us in `term`, others than ourselves."""
 
@@ -184,6 +191,11 @@ class HeightState:
     def entry(self) -> bytes:
         """The hash of the leader's entry of this term; empty if there is none yet."""
         return b"" if self.append is None else self.append.header.hash()
+
+    @property
+    def lacks_block(self) -> bool:
+        """Whether we do not know yet, or know but do not hold, what this height is decided to."""
+        return self.decision is None or self.decision.block_hash not in self.blocks.seen
 
     @property
     def first_leader(self) -> bytes:

@@ -17,7 +17,7 @@ def adopt(core: Core, term: int, ballot: bytes = b"") -> None:
     state.ballot = ballot
     state.leader = b""
     state.append = None
-    state.refused = state.building = False
+    state.refused = state.building = state.campaigning = False
     state.validations = 0
     state.supporters.clear()
     state.grants.clear()
@@ -44,15 +44,16 @@ def resign(core: Core) -> None:
     state.role = Role.FOLLOWER
 
 
-def lead(core: Core) -> None:
+def lead(core: Core, *, resumed: bool = False) -> None:
     """Lead this term: we won it, or it is term 0 and the chain names us (rules T0, V5)."""
     state = core.state
     state.role = Role.LEADER
     state.leader = core.me
     state.lease = True
+    state.campaigning = False
     state.supporters.clear()
     inherited = state.acked is not None and state.acked.term < state.term
-    state.leading = Leading(inherited=inherited)
+    state.leading = Leading(reads_wait=inherited or resumed)
     timers.arm_heartbeat(core)
 
 

@@ -32,6 +32,7 @@ from consensus.engine import (
 )
 from consensus.engines import engine_of
 from consensus.messages import HaltedRecord, LogRecord, ReleasedRecord
+from consensus.raft.engine import RaftEngine, ReadAsked, TransferAsked
 from medquorum.block import ValidatorSet
 from medquorum.quorum import EngineName
 from tests.support.engine_world import (
@@ -142,6 +143,11 @@ class Host:
             effects = self.engine.step(event)
             self.engine.check_invariants()
             self._obey(effects)
+
+    def ask(self, event: ReadAsked | TransferAsked) -> None:
+        """Give a Raft engine what only Raft knows, if the daemon runs."""
+        if isinstance(self.engine, RaftEngine):
+            self._obey(self.engine.step(event))
 
     def feed_later(self, delay_ms: float, event: Event) -> None:
         """The same after a while, unless the daemon crashed in between."""

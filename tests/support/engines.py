@@ -82,6 +82,7 @@ class Cluster:
         """(who reports, whom, why)"""
         self.events = 0
         self.watchers: list[Callable[[bytes, Send], None]] = []
+        self.effect_watchers: list[Callable[[Host, Effects], None]] = []
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self.hosts = [
@@ -197,6 +198,8 @@ class Cluster:
 
     def _effects(self, host: Host, effects: Effects) -> None:
         self.dropped.update(effects.dropped)
+        for watcher in self.effect_watchers:
+            watcher(host, effects)
         for evidence in effects.evidence:
             self.evidence.add((evidence.validator, evidence.kind))
             if evidence.validator not in self.byzantine:

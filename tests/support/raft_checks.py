@@ -72,6 +72,9 @@ class RaftChecker:
             raise Violation("a decision without a certificate")
         if (known.block_hash, known.result_hash) != (header.hash(), decided.result.hash()):
             raise Violation("a decision that its certificate does not name")
+        choice = (header.height, known.round, known.block_hash, known.result_hash)
+        if not set(signers) <= self.acks.get(choice, set()):
+            raise Violation("a certificate with an ack that was never said")
         self.settles(header.height, header.hash(), decided.result.hash())
         self.final_height = max(self.final_height, header.height)
 
