@@ -69,7 +69,7 @@ def on_pre_vote_request(core: Core, peer: bytes, request: PreVoteRequest) -> Non
         return
     granted = request.term > state.term and is_current(state, request.accepted)
     term = request.term if granted else state.term
-    core.reply(peer, PreVoteReply(state.height, term, int(granted)))
+    core.send(peer, PreVoteReply(state.height, term, int(granted)))
 
 
 def on_pre_vote_reply(core: Core, peer: bytes, reply: PreVoteReply) -> None:

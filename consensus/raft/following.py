@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from consensus.limits import VALIDATIONS_PER_ROUND_MAX
 from consensus.raft import blocks, evidence, leading, terms, timers
 from consensus.raft.core import Core
 from consensus.raft.messages import Ack, AckedRecord, Append, Heartbeat, HeartbeatReply, ack_bytes
@@ -24,17 +25,21 @@ def on_append(core: Core, peer: bytes, message: Append) -> None:
     if message.term > state.term:
         terms.adopt(core, message.term)
     known, acked = state.append, state.acked
-    if known is not None and known.signer == message.signer:
-        if evidence.contradicts(known, message):
-            evidence.report(core, evidence.EQUIVOCATION, known, message)
-            core.halt("changed_entry", f"height {state.height}, term {state.term}: two entries")
-            return
-        state.refused = False  # It is looked at once more: a clock may have moved on.
+    if (
+        known is not None
+        and known.signer == message.signer
+        and evidence.contradicts(known, message)
+    ):
+        evidence.report(core, evidence.EQUIVOCATION, known, message)
+        core.halt("changed_entry", f"height {state.height}, term {state.term}: two entries")
+        return
     if acked is not None and acked.term == message.term and acked.block_hash != header_hash:
         core.halt("changed_entry", f"height {state.height}, term {state.term}: two entries")
         return
     if not terms.follow(core, message.signer):
         return
+    if state.validations < VALIDATIONS_PER_ROUND_MAX:
+        state.refused = False  # It is looked at once more: a clock may have moved on.
     if known is None:
         state.append = message
         timers.note_work(core)

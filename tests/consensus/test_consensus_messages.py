@@ -35,6 +35,7 @@ from consensus.messages import (
     RoundChangedRecord,
     RoundChangeEntry,
     RoundProof,
+    SignedMessage,
     Status,
     Vote,
     decode_message,
@@ -42,6 +43,24 @@ from consensus.messages import (
     encode_message,
     encode_record,
     vote_position,
+)
+from consensus.raft.messages import (
+    Ack,
+    AckedRecord,
+    Append,
+    AppendedRecord,
+    Decision,
+    Grant,
+    Heartbeat,
+    HeartbeatReply,
+    PreVoteReply,
+    PreVoteRequest,
+    RaftVote,
+    ReadReply,
+    ReadRequest,
+    TermRecord,
+    TimeoutNow,
+    VoteRequest,
 )
 from medquorum.block import Header
 from medquorum.certificate import CommitCertificate
@@ -66,6 +85,18 @@ MESSAGES: tuple[Message, ...] = (
     DecidedMessage(3, HEADER, b"body", CERTIFICATE),
     BlockRequest(3, HASH),
     BlockResponse(3, HEADER, b"body"),
+    Append(3, 1, KEY, HEADER, b"body", SIGNATURE),
+    Ack(3, 1, KEY, HASH, HASH, SIGNATURE),
+    VoteRequest(3, 2, KEY, (1,), 1, SIGNATURE),
+    Grant(3, 2, KEY, b"\x01" + b"k" * 32, SIGNATURE),
+    PreVoteRequest(3, 2, ()),
+    PreVoteReply(3, 2, 1),
+    Heartbeat(3, 1, 7, (HASH,)),
+    HeartbeatReply(3, 1, 7, ()),
+    TimeoutNow(3, 1),
+    Decision(3, CERTIFICATE),
+    ReadRequest(3, 9),
+    ReadReply(3, 9, (2,)),
 )
 RECORDS: tuple[LogRecord, ...] = (
     BlockRecord(3, HEADER, b"body"),
@@ -77,6 +108,9 @@ RECORDS: tuple[LogRecord, ...] = (
     EnteredRecord(3, 2, PROOF),
     HaltedRecord(3, "divergence", "which"),
     ReleasedRecord(3),
+    TermRecord(3, 2, (KEY,)),
+    AppendedRecord(3, 2, HASH),
+    AckedRecord(3, 2, HASH, HASH),
 )
 
 
@@ -84,7 +118,7 @@ RECORDS: tuple[LogRecord, ...] = (
 def test_messages_come_back_as_they_were(message: Message) -> None:
     data = encode_message(message)
     assert decode_message(data) == message
-    assert msgspec.msgpack.decode(data)[0] in range(1, 10)
+    assert msgspec.msgpack.decode(data)[0] in range(1, 28)
     for damaged in (data + b"\0", data[:-1], b"\xdc\x00" + data):
         with pytest.raises(DecodeError):
             decode_message(damaged)
@@ -135,8 +169,25 @@ def test_vote_positions_follow_the_order_of_speaking() -> None:
     assert vote_position(Status(3, 1)) is None
 
 
+def test_votes_of_raft_follow_the_order_of_speaking() -> None:
+    spoken: list[RaftVote] = [
+        Append(3, 0, KEY, HEADER, b"", SIGNATURE),
+        Ack(3, 0, KEY, HASH, HASH, SIGNATURE),
+        Grant(3, 1, KEY, KEY, SIGNATURE),
+        Ack(3, 1, KEY, HASH, HASH, SIGNATURE),
+        VoteRequest(3, 2, KEY, (1,), 0, SIGNATURE),
+        Append(3, 2, KEY, HEADER, b"", SIGNATURE),
+        Ack(3, 2, KEY, HASH, HASH, SIGNATURE),
+        Append(4, 0, KEY, HEADER, b"", SIGNATURE),
+    ]
+    places = [known[:3] for vote in spoken if (known := vote_position(vote)) is not None]
+    assert places == sorted(set(places))
+    assert len(places) == len(spoken)
+    assert vote_position(Heartbeat(3, 1, 7, ())) is None
+
+
 def test_digests_are_equal_exactly_when_the_signed_bytes_are() -> None:
-    votes = [message for message in MESSAGES if isinstance(message, Vote)]
+    votes = [message for message in MESSAGES if isinstance(message, SignedMessage)]
     votes.append(Proposal(3, 1, KEY, HEADER, b"another body", NO_JUSTIFICATION, SIGNATURE))
     votes.append(RoundChange(3, 4, KEY, (Prepared(2, HASH),), (), SIGNATURE))
     votes.append(Commit(3, 1, KEY, HASH, b"r" * 32, SIGNATURE))

@@ -170,6 +170,8 @@ class Names:
             yield f"BLAMES {self.of(fault.peer)} for {fault.reason}"
         for reason in effects.dropped:
             yield f"drops {reason}"
+        for read in effects.reads:
+            yield f"READ #{read.context} {'refused' if read.height is None else read.height}"
         if effects.halt is not None:
             yield f"HALTS {effects.halt.reason}"
 

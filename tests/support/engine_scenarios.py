@@ -3,14 +3,17 @@
 A file is a row of blocks: comments (`#`), a command, `----`, and what came of it. Commands (`v0` is
 a validator, `A` a block, `a` its result; a list is `v0,v2`; KIND is a message's name):
 
-    cluster N                       N validators, all of them started
+    cluster N [raft]                N validators, all of them started
+    next V,..                       from now on results name these as the next height's validators
+    read V CONTEXT                  V is asked for a read height (Raft)
+    transfer V W                    an operator wants W to lead instead of V (Raft)
     work V                          V has something to propose
     built V A                       V's request to build is answered with a block, named A
     validated V A [REASON]          V's request to validate A is answered
     executed V A [RESULT]           V's execution of A ends, with result a or the one named
     deliver V to V,.. [KIND]        what V sent to them arrives (all, or one kind of message)
     lose V to V,.. [KIND]           it never does
-    timer V round|resend            that timer of V fires
+    timer V KIND                    that timer of V fires: round, resend, election, heartbeat
     durable V                       V's decision is durable: its next height starts
     crash V / restart V             V loses what is not in its log / comes back
     settle V,.. [without KIND,..]   they exchange everything and answer every request; only the
@@ -32,6 +35,7 @@ from consensus.engine import (
     Build,
     Decided,
     Effects,
+    Engine,
     Event,
     Execute,
     Executed,
@@ -45,10 +49,12 @@ from consensus.engine import (
     Validated,
     WorkAvailable,
 )
+from consensus.engines import engine_of
 from consensus.messages import LogRecord, Message
-from consensus.pbft.engine import PbftEngine
 from consensus.pbft.members import Members
-from medquorum.block import Header, Result
+from consensus.raft.engine import RaftEngine, ReadAsked, TransferAsked
+from medquorum.block import Header, Result, ValidatorSet
+from medquorum.quorum import EngineName, quorum
 from tests.support.engine_lies import Forger
 from tests.support.engine_names import Names
 from tests.support.engine_world import (
@@ -64,7 +70,10 @@ from tests.support.engine_world import (
 )
 
 TIMING = Timing(round_ms=1_000, round_ms_max=30_000, resend_ms=500)
-OUTCOMES = ("DECIDED", "EVIDENCE", "BLAMES", "HALTS", "log entered", "log wanted", "timer round")
+OUTCOMES = (
+    *("DECIDED", "EVIDENCE", "BLAMES", "HALTS", "log entered", "log wanted", "timer round"),
+    *("log term", "READ", "log appended"),
+)
 
 
 @dataclass(slots=True)
@@ -73,7 +82,7 @@ class Player:
 
     key: bytes
     started: HeightStarted
-    engine: PbftEngine | None = None
+    engine: Engine | None = None
     log: list[LogRecord] = field(default_factory=list)
     requests: list[Build | Validate | Execute] = field(default_factory=list)
     decided: Decided | None = None
@@ -88,6 +97,7 @@ class Scenario:
         self.players: dict[str, Player] = {}
         self.wire: deque[tuple[str, str, Message]] = deque()
         self.lines: list[str] = []
+        self.sets: dict[int, ValidatorSet] = {}
         self.commands: dict[str, Callable[[list[str]], None]] = {
             "cluster": self.cluster,
             "work": lambda words: self.feed(words[0], WorkAvailable()),
@@ -105,6 +115,9 @@ class Scenario:
             "lie": self.lie,
             "status": self.status,
             "mute": self.mute,
+            "next": self.next,
+            "read": lambda words: self.ask(words[0], ReadAsked(int(words[1]))),
+            "transfer": lambda words: self.ask(words[0], TransferAsked(self.players[words[1]].key)),
         }
 
     def play(self, command: str) -> str:
@@ -116,7 +129,8 @@ class Scenario:
 
     def cluster(self, words: list[str]) -> None:
         """Make and start everybody."""
-        self.validators = validator_set(int(words[0]))
+        self.validators = self.next_validators = validator_set(int(words[0]))
+        self.kind: EngineName = "raft" if "raft" in words else "pbft"
         self.members = Members.of(self.validators)
         self.names = Names(self.members)
         self.headers: dict[str, tuple[Header, bytes]] = {}
@@ -127,11 +141,13 @@ class Scenario:
         for name in self.players:
             self.start(name)
         self.lines = [f"f = {self.members.f}, quorum = {self.members.quorum}"]
+        if self.kind == "raft":
+            self.lines = [f"quorum = {quorum('raft', self.members.n)}"]
 
     def start(self, name: str) -> None:
         """Boot from the log."""
         player = self.players[name]
-        player.engine = PbftEngine.recover(
+        player.engine = engine_of(self.kind).recover(
             chain_id=CHAIN_ID,
             signer=TestSigner(player.key),
             verify=verify,
@@ -177,7 +193,8 @@ class Scenario:
     def _name(self, block: str, header: Header, body: bytes) -> None:
         self.headers[block] = (header, body)
         self.names.hashes[header.hash()] = block
-        result = make_result(header.hash(), self.validators)
+        result = make_result(header.hash(), self.next_validators)
+        self.sets[header.height + 1] = self.next_validators
         self.results[block.lower()] = result
         self.names.hashes[result.hash()] = block.lower()
 
@@ -240,7 +257,10 @@ class Scenario:
         decided = player.decided
         if decided is not None:
             round_ = decided.certificate.round
-            player.started = after(player.started, decided.header, decided.result, round_)
+            validators = self.sets[player.started.height + 1]
+            player.started = after(
+                player.started, decided.header, decided.result, round_, validators
+            )
             player.decided = None
             player.requests.clear()
             self.feed(words[0], player.started)
@@ -252,6 +272,18 @@ class Scenario:
         player.requests.clear()
         player.timers.clear()
         self.lines.append(f"{len(player.log)} records in the log")
+
+    def next(self, words: list[str]) -> None:
+        """Change the validators of the heights that follow the blocks named from now on."""
+        known = {validator.key: validator for validator in self.validators.validators}
+        keys = [self.players[name].key for name in words[0].split(",")]
+        self.next_validators = ValidatorSet(tuple(known[key] for key in keys))
+
+    def ask(self, name: str, event: ReadAsked | TransferAsked) -> None:
+        """Let a Raft engine take a step of its own kind."""
+        engine = self.players[name].engine
+        if isinstance(engine, RaftEngine):
+            self.obey(name, engine.step(event))
 
     def mute(self, words: list[str]) -> None:
         """Say nothing from now on."""
