@@ -85,6 +85,7 @@ async def run_load(
                 ended = await generate(plan, sender, supply, book)
             await drain(sender, book, plan.drain_s)
         book.failovers = sender.failovers
+        await _caught_up(sender, book.last_height, plan.drain_s)
         fates = await ask(sender, book.accepted())
         stranded = await _settle(sender, book, fates, plan.drain_s)
     return make_report(
@@ -258,6 +259,19 @@ async def _down(sender: Sender) -> set[int]:
         for number, url in enumerate(sender.urls)
         if await highest(sender.session, [url]) is None
     }
+
+
+async def _caught_up(sender: Sender, height: int, seconds: float) -> None:
+    """Until every node that answers has this height, or the time is over: one that is a block
+    behind does not know yet how that block ended, and would be taken for one that has forgotten.
+    """
+    deadline = time.monotonic() + seconds
+    for url in sender.urls:
+        while time.monotonic() < deadline:
+            reached = await highest(sender.session, [url])
+            if reached is None or reached >= height:
+                break
+            await asyncio.sleep(POLL_S)
 
 
 async def ask(sender: Sender, entries: Iterable[Sent]) -> dict[str, Fate]:

@@ -50,3 +50,5 @@ PAGE_HEADERS: Final = 100
 RECEIPTS_MAX: Final = 300
 """Receipts that are verified of one history, spread over all of it."""
 PROBLEMS_SHOWN: Final = 20
+LOOK_S: Final = 0.1
+"""How often the height of a node is looked at; recovery times are that coarse."""

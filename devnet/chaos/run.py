@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
@@ -25,12 +25,12 @@ from devnet.chaos import checks
 from devnet.chaos.faults import Faults
 from devnet.chaos.limits import RECOVER_S, SETTLE_S
 from devnet.chaos.proxy import Proxy
+from devnet.chaos.recovery import Watch
 from devnet.chaos.registers import Registers, Teller, open_registers
 from devnet.chaos.scenario import AnyStep, Scenario
 from devnet.chaos.verdict import Verdict
 from devnet.economy import endow
 from devnet.layout import NetworkDir
-from devnet.limits import POLL_S
 from devnet.load import Plan, run_load, window_of
 from devnet.loadbook import Report
 from devnet.manifest import DEFAULT_FILE, load_manifest
@@ -53,8 +53,9 @@ class History:
     faults: Faults
     say: Callable[[str], None]
     verdict: Verdict
+    watch: Watch
     registers: Registers | None = None
-    chain: dict[bytes, int] = field(default_factory=dict)
+    began: float = 0.0
 
     @property
     def honest(self) -> list[NodeInfo]:
@@ -79,7 +80,8 @@ async def make_history(
         ports = [node.p2p for node in network.nodes]
         async with Proxy(ports, random.Random(scenario.seed)) as proxy:
             faults = Faults(network, proxy, say)
-            history = History(network, scenario, faults, say, verdict)
+            watch = Watch([network.nodes[index].url for index in scenario.honest])
+            history = History(network, scenario, faults, say, verdict, watch)
             await _run(history)
     except BaseExceptionGroup as group:
         # One cause is enough to tell; the others followed from it.
@@ -105,15 +107,17 @@ async def _run(history: History) -> None:
         closing = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             load = group.create_task(_load(history))
+            watching = group.create_task(history.watch.run(session))
             tellers = [group.create_task(t.run(closing)) for t in _tellers(history, session)]
             async with _stage(history, "perturb"):
                 await _perturb(history)
             async with _stage(history, "wait"):
-                await _recover(history, session)
+                await _recover(history)
                 closing.set()
                 _, late = await asyncio.wait([*tellers, load], timeout=RECOVER_S + SETTLE_S)
                 for task in late:
                     task.cancel()
+            watching.cancel()
             _judge_ends(history, len(late))
         if not load.cancelled():
             _judge_load(history, load.result())
@@ -178,11 +182,13 @@ def _tellers(history: History, session: aiohttp.ClientSession) -> list[Teller]:
 
 
 async def _perturb(history: History) -> None:
-    began = time.monotonic()
+    history.began = began = time.monotonic()
     for step in sorted(history.scenario.steps, key=lambda step: step.at):
         await asyncio.sleep(max(0.0, began + step.at - time.monotonic()))
-        history.say(f"{time.monotonic() - began:6.1f} s  {told(step)}")
+        begins = time.monotonic()
+        history.say(f"{begins - began:6.1f} s  {told(step)}")
         await history.faults.carry_out(step)
+        history.watch.step(step, begins, told(step))
     await asyncio.sleep(max(0.0, began + history.scenario.seconds - time.monotonic()))
 
 
@@ -193,40 +199,22 @@ def told(step: AnyStep) -> str:
     return f"{fields['do']} {rest}".rstrip()
 
 
-async def _recover(history: History, session: aiohttp.ClientSession) -> None:
-    """Mend everything, and measure how long each honest node takes to commit something new."""
+async def _recover(history: History) -> None:
+    """Mend everything, and wait until each honest node has committed something new."""
+    watch, figures = history.watch, history.verdict.figures
     await history.faults.mend()
     mended = time.monotonic()
-    figures = history.verdict.figures
-    seen = await asyncio.gather(*(_height(session, node) for node in history.honest))
-    before = max(seen)
-    waiting = dict(zip([node.name for node in history.honest], history.honest, strict=True))
-    while waiting and time.monotonic() < mended + RECOVER_S:
-        for name, node in list(waiting.items()):
-            if await _height(session, node) > before:
-                figures.recovery_ms[name] = round(1_000 * (time.monotonic() - mended), 1)
-                del waiting[name]
-        history.faults.watch()
-        await asyncio.sleep(POLL_S)
+    watch.ended.append((mended, "everything"))
+    await watch.wait_after(mended)
+    figures.recoveries, figures.interrupted = watch.recoveries(history.began)
     figures.disturbances = history.faults.disturbances
     history.verdict.examine(
         "all nodes commit again after everything is mended",
-        [f"{name} did not within {RECOVER_S:.0f} s" for name in waiting],
+        [
+            f"{history.honest[number].name} did not within {RECOVER_S:.0f} s"
+            for number in watch.behind(mended)
+        ],
     )
-
-
-class _Height(msgspec.Struct):
-    height: int
-
-
-async def _height(session: aiohttp.ClientSession, node: NodeInfo) -> int:
-    """How far a node is; 0 if it does not say."""
-    patience = aiohttp.ClientTimeout(total=2)
-    try:
-        async with session.get(f"{node.url}/v1/status", timeout=patience) as response:
-            return msgspec.json.decode(await response.read(), type=_Height).height
-    except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
-        return 0
 
 
 def _judge_ends(history: History, late: int) -> None:

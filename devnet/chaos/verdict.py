@@ -7,7 +7,8 @@ from html import escape
 import msgspec
 
 from devnet.chaos.limits import PROBLEMS_SHOWN
-from devnet.loadbook import Report
+from devnet.chaos.recovery import Recovery
+from devnet.loadbook import Report, percentile
 
 
 class Figures(msgspec.Struct, kw_only=True):
@@ -21,8 +22,10 @@ class Figures(msgspec.Struct, kw_only=True):
     receipts: int = 0
     convictions: dict[str, int] = {}
     """Pieces of evidence by kind, on all honest nodes together."""
-    recovery_ms: dict[str, float] = {}
-    """From the moment when all was mended to the first new block, by node."""
+    recoveries: list[Recovery] = []
+    """From the end of a fault until every honest node had committed something new."""
+    interrupted: int = 0
+    """Ends of faults after which the next fault came before that."""
     lost: int = 0
     divergent: int = 0
     load: Report | None = None
@@ -60,9 +63,12 @@ def as_text(verdict: Verdict) -> str:
         (figures.receipts, "receipts"),
     )
     lines = [", ".join(f"{count} {what}" for count, what in done)]
-    if figures.recovery_ms:
-        slowest = max(figures.recovery_ms.values())
-        lines.append(f"recovered in {slowest:.0f} ms after everything was mended")
+    if figures.recoveries:
+        times = sorted(recovery.ms for recovery in figures.recoveries)
+        lines.append(
+            f"recovered {len(times)} times: p50 {percentile(times, 50):.0f} ms,"
+            f" longest {times[-1]:.0f} ms; {figures.interrupted} times the next fault came first"
+        )
     if figures.convictions:
         found = ", ".join(f"{count} {kind}" for kind, count in sorted(figures.convictions.items()))
         lines.append(f"evidence: {found}")
