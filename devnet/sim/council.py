@@ -42,6 +42,10 @@ BEHIND_MAX: Final = 3
 """Heights that a validator may be behind and still count as one that votes."""
 ACTIVATED_AFTER: Final = 8
 SIZE_MAX: Final = 10
+FOUNDERS_MIN: Final = 2
+"""Honest founders that stay. A node at height 0 admits the members of the genesis only:
+with all of them gone it could not fetch the blocks that say who followed.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +190,22 @@ class Council:
         if after < VALIDATORS_FLOOR or liars > faulty(after):
             return None
         leaving = self._rng.choice(self.members).key
+        if self._is_needed(leaving):
+            return None
         return Motion(
             ProposalKind.VALIDATOR_REMOVE, ValidatorRemove(leaving), lambda: self._retire(leaving)
         )
 
-    def _replace(self) -> Motion:
+    def _is_needed(self, key: bytes) -> bool:
+        """Whether the chain would run out of honest founders, whom every new node knows."""
+        founders = {v.key for v in self._office.genesis.validators} - self._checker.byzantine
+        left = founders & {v.key for v in self.members}
+        return key in left and len(left) <= FOUNDERS_MIN
+
+    def _replace(self) -> Motion | None:
         old = self._rng.choice(self.members)
+        if self._is_needed(old.key):
+            return None
         name, node_key, vote_key, proof = self._fresh(old.org)
 
         def then() -> None:

@@ -113,6 +113,15 @@ class Nemesis:
             name: until for name, until in self._forgetful.items() if tips.get(name, until) < until
         }
         others = [name for name in self._forgetful if name != machine.name]
+        # Without a founder among the members it could connect to nobody that it knows.
+        founders = {v.key for v in self._cluster.genesis.validators}
+        known = [
+            m.name
+            for m in self._honest
+            if m is not machine and m.validator is not None and m.validator.public in founders
+        ]
+        if all(name in others for name in known):
+            return False
         return len(others) + self._cluster.options.liars < faulty(len(self._honest))
 
     def _height(self) -> int:
