@@ -73,6 +73,11 @@ class Watch:
         if not isinstance(step, Heal | Resume | Start):
             self.began.append(began)
 
+    def is_calm(self) -> bool:
+        """Whether every fault that began was over, as far as the steps say."""
+        last = max((at for at, _ in self.ended), default=0.0)
+        return all(at <= last for at in self.began)
+
     def recoveries(self, start: float) -> tuple[list[Recovery], int]:
         """What was measured since `start`, and how often the next fault came first."""
         found, interrupted = [], 0

@@ -204,7 +204,8 @@ async def _recover(history: History) -> None:
     watch, figures = history.watch, history.verdict.figures
     await history.faults.mend()
     mended = time.monotonic()
-    watch.ended.append((mended, "everything"))
+    if not watch.is_calm():
+        watch.ended.append((mended, "everything"))
     await watch.wait_after(mended)
     figures.recoveries, figures.interrupted = watch.recoveries(history.began)
     figures.disturbances = history.faults.disturbances

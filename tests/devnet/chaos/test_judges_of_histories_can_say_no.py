@@ -197,3 +197,12 @@ def test_a_recovery_that_the_next_fault_interrupts_is_not_measured() -> None:
     found, interrupted = watch.recoveries(1.0)
     assert [(r.after, r.at_s, r.ms) for r in found] == [("heal", 2.0, 3_000.0)]
     assert interrupted == 1
+
+
+def test_only_what_was_disturbed_can_be_mended() -> None:
+    watch = watched([(1, 1)])
+    assert watch.is_calm()
+    watch.began.append(2)
+    assert not watch.is_calm()
+    watch.ended.append((3, "heal"))
+    assert watch.is_calm()
