@@ -85,7 +85,7 @@ async def run_load(
                 ended = await generate(plan, sender, supply, book)
             await drain(sender, book, plan.drain_s)
         book.failovers = sender.failovers
-        await _caught_up(sender, book.last_height, plan.drain_s)
+        await caught_up(sender, book.last_height, plan.drain_s)
         fates = await ask(sender, book.accepted())
         stranded = await _settle(sender, book, fates, plan.drain_s)
     return make_report(
@@ -261,7 +261,7 @@ async def _down(sender: Sender) -> set[int]:
     }
 
 
-async def _caught_up(sender: Sender, height: int, seconds: float) -> None:
+async def caught_up(sender: Sender, height: int, seconds: float) -> None:
     """Until every node that answers has this height, or the time is over: one that is a block
     behind does not know yet how that block ended, and would be taken for one that has forgotten.
     """

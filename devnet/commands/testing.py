@@ -14,6 +14,7 @@ from devnet.chaos.scenario import Scenario, dump, load_scenario
 from devnet.chaos.verdict import Verdict, as_json, as_junit, as_text
 from devnet.commands.context import Target, pass_target
 from devnet.errors import DevnetError
+from devnet.layout import NetworkDir
 from devnet.network import Network
 from medquorum.errors import ClientError
 
@@ -76,7 +77,8 @@ def test(
 def _make(target: Target, scenario: Scenario, replay: str, *, keep: bool) -> Verdict:
     click.echo(f"\n== {scenario.name}\n\n{dump(scenario)}")
     click.echo(f"replay: scripts/devnet test {replay}\n")
-    directory = target.directory(f"history-{scenario.name}")
+    # Never the directory of a network that somebody works with, whatever --network says.
+    directory = NetworkDir(target.root / f"history-{scenario.name}")
     with directory.locked():
         if directory.net_file.exists():
             old = Network.open(directory)
