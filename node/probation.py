@@ -9,6 +9,7 @@ next one on: there it never did.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from consensus.engine import Effects, Engine, EngineStatus, Event, HeightStarted
 from consensus.messages import (
@@ -26,6 +27,8 @@ from consensus.raft.messages import (
     AppendedRecord,
     TermRecord,
 )
+
+NO_PHASE: Final = -1
 
 
 def voting_from(
@@ -55,8 +58,10 @@ def _remembers(records: Sequence[LogRecord], vote: tuple[int, int, int]) -> bool
 def _announced(record: LogRecord) -> tuple[int, int, int] | None:
     """Height, round and phase of the vote that this record precedes (messages.vote_position)."""
     match record:
-        case TermRecord() if len(record.ballot) > 0:
-            return (record.height, record.term, BALLOT_PHASE)
+        case TermRecord():
+            # Without a vote it announces none; but it shows a log in which every vote is recorded.
+            phase = BALLOT_PHASE if len(record.ballot) > 0 else NO_PHASE
+            return (record.height, record.term, phase)
         case AppendedRecord():
             return (record.height, record.term, APPEND_PHASE)
         case AckedRecord():

@@ -1,4 +1,4 @@
-"""From a certificate to a durable height (docs/spec/raft.md, rules D1 to D5)."""
+"""From a certificate to a durable height (docs/spec/raft.md, rules D1 to D4)."""
 
 from __future__ import annotations
 

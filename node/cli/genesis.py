@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time_ns
+from typing import get_args
 
 import click
 
 from medquorum import genesis as genesis_files
 from medquorum.errors import DecodeError
 from medquorum.genesis import Genesis, GenesisParam
-from medquorum.quorum import quorum
+from medquorum.quorum import EngineName, quorum
 from node.cli.description import Description, read_description
 from node.cli.exits import Ended, Exit
 from node.cli.files import load_genesis_file
@@ -46,12 +47,20 @@ def genesis() -> None:
     metavar="NAME=VALUE",
     help="A chain parameter that differs from its default. May be repeated.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(get_args(EngineName)),
+    default="pbft",
+    help="pbft: fewer than a third may lie; raft: they may only crash. Default: pbft.",
+)
 @click.option("--time", "when", help="The time of the founding, ISO 8601. Default: now.")
 @click.option("-o", "--output", type=NEW_FILE, help="Write there; must not exist.")
 def new(
+    *,
     members: tuple[Path, ...],
     chain_name: str,
     params: tuple[str, ...],
+    engine: EngineName,
     when: str | None,
     output: Path | None,
 ) -> None:
@@ -65,6 +74,7 @@ def new(
         [read_description(file) for file in members],
         params=_params(params),
         time_ms=_time_ms(when),
+        engine=engine,
     )
     write_output(output, genesis_files.dump(composed))
     _tell(composed)
@@ -121,6 +131,7 @@ def compose(
     *,
     params: Sequence[GenesisParam],
     time_ms: int,
+    engine: EngineName,
 ) -> Genesis:
     """The genesis of these members, checked. The same input gives the same chain id in any order.
 
@@ -130,7 +141,7 @@ def compose(
     validators = sorted((v for m in members for v in m.validators()), key=lambda v: v.key)
     ordered = sorted(params, key=lambda param: param.name)
     composed = Genesis(
-        1, chain_name, time_ms, "pbft", tuple(ordered), tuple(organisations), tuple(validators)
+        1, chain_name, time_ms, engine, tuple(ordered), tuple(organisations), tuple(validators)
     )
     # Reading back what will be written checks every bound.
     composed = genesis_files.load(genesis_files.dump(composed))

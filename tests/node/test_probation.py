@@ -6,6 +6,7 @@ import pytest
 
 from consensus.engine import Effects, EngineStatus, Event, HeightStarted, WorkAvailable
 from consensus.messages import AcceptedRecord, CommittedRecord, LogRecord, RoundChangedRecord
+from consensus.raft.messages import AckedRecord, AppendedRecord, TermRecord
 from medquorum.block import ValidatorSet
 from node.probation import Probation, voting_from
 
@@ -46,6 +47,33 @@ def test_an_older_copy_of_the_log_does_not_remember_the_votes_after_it(
 ) -> None:
     log = [record(6), RoundChangedRecord(6, 1), CommittedRecord(6, 1, HASH, HASH)]
     assert voting_from(last_vote, 5, log) == first
+
+
+@pytest.mark.parametrize(
+    ("last_vote", "first"),
+    [
+        ((6, 0, 1), 6),
+        ((6, 0, 2), 6),
+        ((6, 2, 0), 6),
+        ((6, 1, 0), 7),
+        ((6, 2, 2), 7),
+        ((6, 3, 0), 7),
+    ],
+)
+def test_a_raft_log_remembers_the_votes_that_it_announces(
+    last_vote: tuple[int, int, int], first: int
+) -> None:
+    log: list[LogRecord] = [
+        AppendedRecord(6, 0, HASH),
+        AckedRecord(6, 0, HASH, HASH),
+        TermRecord(6, 1, ()),
+        TermRecord(6, 2, (b"\x01" + HASH,)),
+    ]
+    assert voting_from(last_vote, 5, log) == first
+
+
+def test_a_raft_log_that_knows_of_a_term_only_remembers_no_vote() -> None:
+    assert voting_from((6, 1, 0), 5, [TermRecord(6, 1, ())]) == 7
 
 
 class Named:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 from consensus.engine import Effects
@@ -179,11 +180,11 @@ def disturb(cluster: Cluster, reads: Reads, rng: Random, *, until_ms: float) -> 
     for context in range(1, 60):
         now += rng.uniform(1, 2 * until_ms / 60)
         host = rng.choice(cluster.hosts)
-        cluster.later(now, lambda host=host, context=context: reads.ask(host, context))  # type: ignore[misc]  # mypy sees no types in defaults
+        cluster.later(now, partial(reads.ask, host, context))
         if context % 6 == 0:
             to = TransferAsked(rng.choice(cluster.keys))
             for host in cluster.hosts:
-                cluster.later(now, lambda host=host, to=to: host.ask(to))  # type: ignore[misc]  # the same
+                cluster.later(now, partial(host.ask, to))
 
 
 def heal(cluster: Cluster, partition: Partition) -> None:

@@ -113,6 +113,15 @@ def test_a_genesis_that_no_node_would_start_is_not_composed(
     assert not genesis.exists()
 
 
+def test_the_engine_is_the_byzantine_one_unless_another_is_chosen(
+    tmp_path: Path, members: list[Path]
+) -> None:
+    for name, chosen in (("pbft", ()), ("raft", ("--engine", "raft"))):
+        genesis = tmp_path / name
+        ok("genesis", "new", *members, "--chain-name", "x", *chosen, "-o", genesis)
+        assert load(genesis.read_bytes()).engine == name
+
+
 def test_a_parameter_of_the_chain_can_be_chosen(tmp_path: Path, members: list[Path]) -> None:
     genesis = tmp_path / "genesis"
     chosen = ("--param", "pay.freeze_days_max=7")
