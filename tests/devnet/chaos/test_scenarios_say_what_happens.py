@@ -18,6 +18,7 @@ from devnet.chaos.scenario import (
     Restore,
     Scenario,
     Start,
+    Wipe,
     dump,
     load_scenario,
     parse,
@@ -136,4 +137,5 @@ def _assert_it_can_recover(scenario: Scenario) -> None:
     assert scenario.steps[-1].at <= scenario.seconds - CALM_S + 0.01
     kinds = Counter(type(step) for step in scenario.steps)
     assert kinds[Backup] == kinds[Restore]
+    assert not (scenario.liars and kinds[Restore] + kinds[Wipe])
     assert kinds[Kill] == 0 or kinds[Start] > 0
