@@ -244,6 +244,13 @@ class Checker:
             self._tips[machine.name] = chain.tip.height
         elif chain.tip.height < known:
             self.world.fail(f"S5: {machine.name} had {known} and came back at {chain.tip.height}")
+        # A height may have become durable in the very moment in which the node died.
+        for height in range(self._tips.get(machine.name, 0) + 1, chain.tip.height + 1):
+            block = chain.blocks.block(height)
+            if block is None:
+                self.world.fail(f"S5: {machine.name} lacks height {height} below its tip")
+                return
+            self.committed(machine, block)
         settled = self.settled.get(chain.tip.height)
         if settled is not None and settled.result_hash != chain.tip.result_hash:
             self.world.fail(f"S3: {machine.name} came back with another result")
