@@ -33,6 +33,7 @@ ALLOWED: Final = frozenset(
         "code",
         "detail",
         "count",
+        "left",
         "bytes",
         "port",
         "host",
