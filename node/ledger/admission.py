@@ -17,7 +17,6 @@ from node.ledger.identities import signer_of_key
 from node.ledger.params import TX_WINDOW, param
 from node.ledger.registry import Registry
 
-
 _BODY_CODES: Final = {Code.TYPE: "unknown_type", Code.SIZE: "too_large"}
 
 
