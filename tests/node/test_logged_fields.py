@@ -6,10 +6,9 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import node
 from node.logs import ALLOWED, LEVELS
 
-ROOM = Path(node.__file__).parent
+ROOM = Path(__file__).parents[2] / "node"
 
 
 def logged_fields() -> Iterator[tuple[str, str]]:
