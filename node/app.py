@@ -44,6 +44,7 @@ from node.probation import Probation, voting_from
 from node.quota import Quotas
 from node.receipts import raw_transactions
 from node.record import Recorder
+from node.reminder import Reminder
 from node.roster import Roster
 from node.stores import Stores
 from node.sync import Sync
@@ -122,6 +123,11 @@ class Node:
             self.network,
             self.threads,
             halted=lambda: self.halt_reason() is not None,
+        )
+        self.reminder = Reminder(
+            height=lambda: self.chain.tip.height,
+            waiting=self.pool.local,
+            gossip=self.network.gossip,
         )
         self.recorder = Recorder(stores.evidence, self.threads.writer, metrics, self.spawn)
         self.driver = Driver(
@@ -248,7 +254,7 @@ class Node:
         self.network.handle(FrameKind.TXS, self.bodies.on_txs)
         self.network.handle(FrameKind.GET_BLOCKS, self.sync.on_get_blocks)
         self.network.handle(FrameKind.BLOCKS, self.sync.on_blocks)
-        self.network.handle(FrameKind.TIP, self.sync.on_tip)
+        self.network.handle(FrameKind.TIP, self._on_tip)
         self.chain.on_commit(self._membership_changed)
         self.chain.on_commit(self.tracker.on_commit)
         self.chain.on_commit(self._count_commit)
@@ -292,6 +298,10 @@ class Node:
                     self.network.punish(peer, f"gossip_{refusal.code}")
                     return
 
+    async def _on_tip(self, peer: bytes, payload: bytes) -> None:
+        await self.sync.on_tip(peer, payload)
+        self.reminder.on_tip(peer)
+
     def _count_commit(self, block: CommittedBlock) -> None:
         self.metrics.committed(block, self._voters)
         self._voters = _names(self.chain.tip.validators)
@@ -307,6 +317,7 @@ class Node:
             self.network.gossip(self.pool.local(GOSSIP_RESEND_TXS), [peer])
         else:
             self.sync.lost(peer)
+            self.reminder.lost(peer)
 
 
 def _names(validators: ValidatorSet) -> dict[int, str]:
