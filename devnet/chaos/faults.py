@@ -39,6 +39,8 @@ from devnet.network import Launch, Network, NodeInfo
 from devnet.processes import RunState
 from node.home import Home
 
+LEADER_S: Final = 0.5
+"""Patience with a node that is asked whose turn it is."""
 LIAR_MODULE: Final = "devnet.chaos.byzantine"
 
 
@@ -59,7 +61,7 @@ class Faults:
     """Nodes that do not run because of us."""
     unexpected: list[str] = field(default_factory=list)
     """Nodes that ended although nobody asked them to, or could not be stopped properly."""
-    disturbances: int = 0
+    steps: int = 0
 
     def prepare(self, scenario: Scenario) -> None:
         """Before the nodes are started: who is a liar."""
@@ -68,20 +70,20 @@ class Faults:
 
     async def carry_out(self, step: AnyStep) -> None:
         """One step, whatever the state of its node: what does not fit is skipped, and said so."""
-        self.disturbances += 1
+        self.steps += 1
         match step:
             case Kill():
-                await self._kill([self._node(step.node)])
+                await self._kill([await self._node(step.node)])
             case Start():
                 nodes = [self.network.nodes[index] for index in step.nodes]
                 await self._start(nodes or self.network.nodes)
             case Restart():
-                await self._stopped(self._node(step.node))
+                await self._stopped(await self._node(step.node))
             case RestartAll():
                 await self._kill(self.network.nodes)
                 await self._start(self.network.nodes)
             case Pause():
-                await self._signal(self._node(step.node), RunState.RUNNING)
+                await self._signal(await self._node(step.node), RunState.RUNNING)
             case Resume():
                 for node in self.network.nodes:
                     await self._signal(node, RunState.PAUSED)
@@ -106,13 +108,13 @@ class Faults:
             case Partition():
                 weather.separate(step.groups, step.how)
             case Deafen():
-                index = self._node(step.node).index
+                index = (await self._node(step.node)).index
                 weather.close([(a, b) for a, b in weather.paths() if b == index], step.how)
             case Mute():
-                index = self._node(step.node).index
+                index = (await self._node(step.node)).index
                 weather.close([(a, b) for a, b in weather.paths() if a == index], step.how)
             case Flap():
-                await self._flap(weather.paths([self._node(step.node).index]), step)
+                await self._flap(weather.paths([(await self._node(step.node)).index]), step)
             case Slow():
                 weather.set_quality(weather.paths(step.nodes or None), step.quality)
             case Heal():
@@ -135,13 +137,15 @@ class Faults:
                 self.unexpected.append(f"{node.name} ended by itself")
                 self.down.add(node.index)
 
-    def _node(self, who: Who) -> NodeInfo:
-        if who != "leader":
-            return self.network.nodes[who]
+    async def _node(self, who: Who) -> NodeInfo:
+        # Asking takes a moment, and the weather must not stand still meanwhile.
+        return await asyncio.to_thread(self._leader) if who == "leader" else self.network.nodes[who]
+
+    def _leader(self) -> NodeInfo:
         for node in self.network.nodes:
             if self.network.state(node) is not RunState.RUNNING:
                 continue
-            seen = api.get_as(_Proposer, node.rpc, "/v1/consensus", timeout_s=0.5)
+            seen = api.get_as(_Proposer, node.rpc, "/v1/consensus", timeout_s=LEADER_S)
             for leader in self.network.nodes:
                 if seen is not None and leader.validator_key == seen.proposer:
                     return leader

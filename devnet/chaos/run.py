@@ -208,7 +208,7 @@ async def _recover(history: History) -> None:
         watch.ended.append((mended, "everything"))
     await watch.wait_after(mended)
     figures.recoveries, figures.interrupted = watch.recoveries(history.began)
-    figures.disturbances = history.faults.disturbances
+    figures.steps = history.faults.steps
     history.verdict.examine(
         "all nodes commit again after everything is mended",
         [

@@ -14,7 +14,7 @@ from devnet.loadbook import Report, percentile
 class Figures(msgspec.Struct, kw_only=True):
     """What was done and measured."""
 
-    disturbances: int = 0
+    steps: int = 0
     heights: int = 0
     transactions: int = 0
     operations: int = 0
@@ -56,7 +56,7 @@ def as_text(verdict: Verdict) -> str:
     """For people."""
     figures = verdict.figures
     done = (
-        (figures.disturbances, "disturbances"),
+        (figures.steps, "steps"),
         (figures.heights, "heights"),
         (figures.transactions, "transactions"),
         (figures.operations, "operations on registers"),

@@ -38,7 +38,7 @@ def judged(folder: Path, scenario: Scenario, record: Record) -> Verdict:
         record(f"recovery after {recovery.after}, ms", recovery.ms)
     assert verdict.holds, "\n".join([*told, as_text(verdict)])
     assert len(verdict.checks) == PROMISES
-    assert verdict.figures.disturbances == len(scenario.steps)
+    assert verdict.figures.steps == len(scenario.steps)
     assert verdict.figures.operations > 0
     assert verdict.figures.load is not None
     assert verdict.figures.load.accepted > 0
