@@ -69,8 +69,9 @@ async def run_load(
     """Endow the accounts, send the load, wait for the end of everything, and check it. It goes
     `through` these nodes, by default all. Raises StateError if no node answers, ClientError.
     """
-    urls = [node.url for node in (network.nodes if through is None else through)]
-    async with Client(await _answering(network), genesis=network.genesis) as client:
+    nodes = network.nodes if through is None else through
+    urls = [node.url for node in nodes]
+    async with Client(_running(network, nodes), genesis=network.genesis) as client:
         tills = await endow(network, client, plan.accounts)
     recipe = make_recipe(network, tills, plan)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -187,8 +188,8 @@ def signing(recipe: Recipe, plan: Plan, window: int) -> Iterator[Supply]:
         pool.shutdown(cancel_futures=True)
 
 
-async def _answering(network: Network) -> str:
-    for node in network.nodes:
+def _running(network: Network, nodes: Sequence[NodeInfo]) -> str:
+    for node in nodes:
         if network.state(node) is RunState.RUNNING:
             return node.url
     raise StateError("no node runs: `devnet up` first")
