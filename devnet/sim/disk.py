@@ -109,7 +109,11 @@ class SimDisk:
         return SimFiles(self, boundary)
 
     def open_store(self, boundary: Callable[[str], None]) -> SimKV:
-        """The key-value store for a process."""
+        """The key-value store for a process.
+
+        Opening makes durable what it finds, as LevelDB does: it writes its log into a table, synced.
+        """
+        self.store.write(Batch(), sync=True)
         return SimKV(self, boundary)
 
     def _torn(self, node: _Node) -> bytes:

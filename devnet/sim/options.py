@@ -149,20 +149,26 @@ def _storm(rng: Dice, engine: EngineName) -> Options:
 
 
 def _liars(rng: Dice, options: Options) -> Options:
-    """As many liars as may be, and losses made for them; else all is well."""
-    n = rng.choice((4, 4, 4, 5, 7))
-    quiet = _quiet(options)
+    """As many liars as may be, and losses made for them; else all is well.
+
+    A block that was prepared and decided by one node alone is what a lying proposer must undo, so
+    the losses are mostly those of COMMITs, and many heights pass.
+    """
+    n = rng.choice((4, 4, 4, 4, 5, 7))
     return replace(
-        quiet,
+        _quiet(options),
         campaign="liars",
         n=n,
         liars=faulty(n) if options.engine == "pbft" else 0,
-        lie=rng.choice(("directed", "directed", "directed", "twins", rng.choice(GENERIC))),
-        zeal=rng.choice((0.1, 0.3)),
+        lie=rng.choice((*("directed",) * 5, "twins", rng.choice(GENERIC))),
+        zeal=rng.choice((0.1, 0.3, 0.3)),
         ban_ms=20.0,
-        aim=rng.choice((*AIMS, "none")),
+        aim=rng.choice((*("commits_reach_one",) * 5, *AIMS, "none")),
         round_ms=150,
-        round_ms_max=600,
+        round_ms_max=rng.choice((300, 600)),
+        resend_ms=50,
+        safety_ms=4_000,
+        clients=8,
         amnesia="none",
     )
 
@@ -222,7 +228,7 @@ def _quiet(options: Options) -> Options:
     )
 
 
-CAMPAIGNS: Final = ("storm", "storm", "storm", "liars", "liars", "crashes", "disks")
+CAMPAIGNS: Final = (*("storm",) * 3, *("liars",) * 3, "crashes", "disks")
 LIES: Final = (
     *GENERIC,
     "diverge",
