@@ -111,7 +111,7 @@ class SimDisk:
     def open_store(self, boundary: Callable[[str], None]) -> SimKV:
         """The key-value store for a process.
 
-        Opening makes durable what it finds, as LevelDB does: it writes its log into a table, synced.
+        Opening makes durable what it finds. LevelDB does: it writes its log into a synced table.
         """
         self.store.write(Batch(), sync=True)
         return SimKV(self, boundary)

@@ -28,6 +28,7 @@ def test_what_was_found_once_stays_fixed(seed: int, engine: EngineName) -> None:
     assert report.outcome is not None, line(report, engine)
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_fresh_seeds_hold(group: int) -> None:
     engine: EngineName = "raft" if group % 3 == 2 else "pbft"
