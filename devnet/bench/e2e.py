@@ -33,6 +33,8 @@ from devnet.signing import Recipe
 from medquorum.client import Client
 
 WINDOWS: Final = (250, 500, 1_000, 2_000, 4_000, 8_000)
+RATE_MIN: Final = 1.0
+"""Transactions a second at half load, at least: a busy machine may commit nothing in a second."""
 GAIN_MIN: Final = 1.05
 """A larger window that commits less than this much more is not worth it."""
 PATIENCE: Final = 2
@@ -203,7 +205,7 @@ async def run(network: Network, *, accounts: int, seconds: float, search_s: floa
         search = await running.search(search_s)
         best = max(search, key=lambda step: step.committed_per_second)
         saturation = await running.saturate(best.window, seconds, best.committed_per_second)
-        half = await running.open_loop(saturation.committed_per_second / 2, seconds)
+        half = await running.open_loop(max(RATE_MIN, saturation.committed_per_second / 2), seconds)
         lost = running.lost
     bound = signature_bound(limits, validators)
     return Result(

@@ -178,10 +178,14 @@ class Adversary:
             header, body = self.made[block]
             found = [scene.node.bodies.find(tx_id) for tx_id in decode_body(body).tx_ids]
             known = [tx for tx in found if tx is not None]
-            if len(known) < len(found) or header.height != scene.node.chain.tip.height + 1:
+            # Its state may be a height ahead of its tip: written, and not yet told to anyone.
+            chain = scene.node.chain
+            if len(known) < len(found) or header.height != chain.state.height() + 1:
+                return bytes(32)
+            if chain.state.height() != chain.tip.height:
                 return bytes(32)
             try:
-                executed = scene.node.chain.execute(header, known)
+                executed = chain.execute(header, known)
             except UnservedCodeError:
                 return bytes(32)
             kept(self.results, block, executed.result.hash())
@@ -247,6 +251,9 @@ class Adversary:
             heard = self.wishes.get((scene.height, later), {})
             if key in self.keys and len(heard) > 0:
                 block, proof = self._false_proof(scene, key, later, heard)
+                if block not in self.made:
+                    # Making a fresh one for the proof may have pushed an old one out of memory.
+                    continue
                 receivers = self._some(scene)
                 proposal = self._propose(scene, key, later, block, proof)
                 for receiver in receivers:
