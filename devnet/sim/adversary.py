@@ -174,6 +174,8 @@ class Adversary:
 
     def _result(self, scene: Scene, block: bytes) -> bytes:
         """What executing a block gives: the truth, so that honest votes join the false ones."""
+        if block not in self.made:
+            return bytes(32)
         if block not in self.results:
             header, body = self.made[block]
             found = [scene.node.bodies.find(tx_id) for tx_id in decode_body(body).tx_ids]
