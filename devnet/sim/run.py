@@ -236,10 +236,3 @@ class Run:
 def tip_of(machine: Machine) -> int:
     """The height of a machine's chain, -1 while it is down."""
     return -1 if machine.node is None else machine.node.chain.tip.height
-
-
-def run_seed(
-    seed: int, engine: EngineName = "pbft", *, show: Callable[[str], None] | None = None
-) -> Outcome:
-    """Play one seed. Raises Violation."""
-    return Run(seed, engine, show=show).play()

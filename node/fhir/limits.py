@@ -34,4 +34,3 @@ UPLOADS_AT_ONCE: Final = 8
 HOSPITALS_MAX: Final = 64
 PROGRESS_SECONDS: Final = 1.0
 """Between two lines of progress where there is no terminal."""
-REJECTIONS_PER_BATCH_MAX: Final = RECORDS_PER_BATCH

@@ -64,17 +64,6 @@ def signer_of_actor(ctx: Context, actor: bytes) -> Signer:
     raise TxError(Code.ROLE, "the actor concerned did not sign")
 
 
-def signer_of_org(ctx: Context, org: bytes) -> Signer:
-    """The first signer who belongs to the organisation, as an actor of it or with its root key.
-
-    E_ORG if none does.
-    """
-    for signer in ctx.signers:
-        if signer.org == org:
-            return signer
-    raise TxError(Code.ORG, "nobody of the organisation concerned signed")
-
-
 def require_org_active(view: View, org: bytes) -> Org:
     """The organisation, if it is a member and not suspended. E_NOTFOUND, E_ORG."""
     row = org_of(view, org)
@@ -82,11 +71,6 @@ def require_org_active(view: View, org: bytes) -> Org:
         raise TxError(Code.NOT_FOUND, "no such organisation")
     refuse_unless(not row.suspended(view.height), Code.ORG, "the organisation is suspended")
     return row
-
-
-def org_exists(view: View, org: bytes) -> bool:
-    """Whether the organisation was ever admitted."""
-    return org_of(view, org) is not None
 
 
 def _person(signer: Signer) -> tuple[bytes, bytes]:

@@ -19,7 +19,6 @@ from structlog.typing import FilteringBoundLogger
 
 from node.errors import NodeError
 
-EXIT_DISK: Final = 73
 PERCENT: Final = 100
 
 
