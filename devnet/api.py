@@ -46,6 +46,14 @@ class StatusView(msgspec.Struct, frozen=True):
         return sum(peer.connected for peer in self.peers)
 
 
+class ConsensusView(msgspec.Struct, frozen=True):
+    """What we use of /v1/consensus. `proposer` is a validator key, or empty if nobody leads."""
+
+    height: int
+    round: int
+    proposer: str
+
+
 class FailedCheck(msgspec.Struct, frozen=True):
     """Why a node is not ready."""
 
@@ -87,6 +95,11 @@ def get_as(kind: type[T], port: int, path: str, *, timeout_s: float = REQUEST_S)
 def status(rpc_port: int) -> StatusView | None:
     """The node at a glance, or None if it does not answer."""
     return get_as(StatusView, rpc_port, "/v1/status")
+
+
+def consensus(rpc_port: int, *, timeout_s: float = REQUEST_S) -> ConsensusView | None:
+    """Where the node's engine stands, or None if it does not answer."""
+    return get_as(ConsensusView, rpc_port, "/v1/consensus", timeout_s=timeout_s)
 
 
 def ready(ops_port: int, min_peers: int) -> ReadyView | None:

@@ -14,8 +14,8 @@ import click
 
 from devnet.book import Book, Proven
 from devnet.commands import show
-from devnet.commands.context import Target, pass_target
-from devnet.commands.running import bring_up
+from devnet.commands.context import Target, engine_option, pass_target
+from devnet.commands.running import bring_up, require_same
 from devnet.errors import StateError
 from devnet.keys import BANNER
 from devnet.layout import CHECKOUT, NetworkDir
@@ -27,6 +27,7 @@ from devnet.story import Cast, Story
 from medquorum.client import Client
 from medquorum.errors import MedQuorumError
 from medquorum.genesis import load as load_genesis
+from medquorum.quorum import EngineName
 from node.fhir.errors import FhirImportError
 from node.fhir.progress import LineProgress, Progress, bar
 
@@ -48,8 +49,9 @@ _MSGPACK: Final = "'Content-Type: application/msgpack'"
     type=click.IntRange(0, 65_000),
     help="Of a network that must be made first. 0 takes free ports. [29650]",
 )
+@engine_option
 @pass_target
-def demo(target: Target, directory: Path, base_port: int | None) -> int:
+def demo(target: Target, directory: Path, base_port: int | None, engine: EngineName | None) -> int:
     """Four hospitals, real records, one ledger: import, consent, access, revocation, refusal, and a
     receipt for every step, verified without any node.
 
@@ -57,7 +59,7 @@ def demo(target: Target, directory: Path, base_port: int | None) -> int:
     refused by the import; another one if a step or a verification failed.
     """
     began = time.monotonic()
-    network = _running_network(target, base_port)
+    network = _running_network(target, base_port, engine)
     click.secho(BANNER, fg="yellow", err=True)
     book = Book(network.directory.demo)
     try:
@@ -73,9 +75,9 @@ def demo(target: Target, directory: Path, base_port: int | None) -> int:
     return 0 if complete else 1
 
 
-def _running_network(target: Target, base_port: int | None) -> Network:
+def _running_network(target: Target, base_port: int | None, engine: EngineName | None) -> Network:
     """The network, made if there is none, with all its nodes ready."""
-    manifest = load_manifest(DEFAULT_FILE, name=target.name, base_port=base_port)
+    manifest = load_manifest(DEFAULT_FILE, name=target.name, base_port=base_port, engine=engine)
     directory: NetworkDir = target.directory(manifest.name)
     with directory.locked():
         if not directory.net_file.exists():
@@ -83,8 +85,7 @@ def _running_network(target: Target, base_port: int | None) -> Network:
             network = bring_up(directory, manifest, timeout_s=READY_S)
         else:
             network = Network.open(directory)
-            if base_port not in (None, 0, network.base_port):
-                raise StateError(f"the network's base port is {network.base_port}")
+            require_same(network, engine, None, base_port)
             paused = [n.name for n in network.nodes if network.state(n) is RunState.PAUSED]
             if paused:
                 raise StateError(f"{', '.join(paused)} paused: `devnet resume` first")

@@ -32,7 +32,7 @@ def make_genesis(
         1,
         f"{DEVNET_PREFIX}{manifest.name}",
         now_ms,
-        "pbft",
+        manifest.engine,
         tuple(GenesisParam(name, value) for name, value in sorted(manifest.params.items())),
         tuple(
             GenesisOrg(

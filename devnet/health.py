@@ -5,11 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import assert_never
 
 from devnet import api
 from devnet.network import Network, NodeInfo
 from devnet.processes import RunState
-from medquorum.quorum import faulty, quorum
+from medquorum.quorum import EngineName, faulty, quorum
 
 
 class Health(IntEnum):
@@ -27,12 +28,15 @@ class Health(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class NodeHealth:
-    """A node as its process and its API show it. `status` is None while it does not answer."""
+    """A node as its process and its API show it. `status` and `consensus` are None while it does
+    not answer.
+    """
 
     node: NodeInfo
     state: RunState
     pid: int | None
     status: api.StatusView | None
+    consensus: api.ConsensusView | None
     ready: bool
     problem: str
 
@@ -41,20 +45,36 @@ class NodeHealth:
 class NetworkHealth:
     """All nodes, and the verdict."""
 
+    engine: EngineName
     nodes: tuple[NodeHealth, ...]
     health: Health
+
+    @property
+    def latest(self) -> api.ConsensusView | None:
+        """Where the engine of the foremost node stands, or None if none answers."""
+        seen = (node.consensus for node in self.nodes)
+        return max(
+            (view for view in seen if view is not None),
+            key=lambda view: (view.height, view.round, view.proposer != ""),
+            default=None,
+        )
+
+    def name_of(self, validator_key: str) -> str:
+        """The node of a validator; "-" if it is none of this network, or nobody."""
+        named = (seen.node.name for seen in self.nodes if seen.node.validator_key == validator_key)
+        return next(named, "-")
 
 
 def look(network: Network) -> NetworkHealth:
     """Ask all nodes at once."""
     with ThreadPoolExecutor(len(network.nodes)) as pool:
         nodes = tuple(pool.map(lambda node: _look_at(network, node), network.nodes))
-    return NetworkHealth(nodes, _verdict(nodes))
+    return NetworkHealth(network.engine, nodes, _verdict(network.engine, nodes))
 
 
-def arithmetic(voting: int, total: int) -> str:
+def arithmetic(engine: EngineName, voting: int, total: int) -> str:
     """What `voting` of `total` validators can do, in words."""
-    needed = quorum("pbft", total)
+    needed = quorum(engine, total)
     rule = f"{voting} of {total} validators run, {needed} make a quorum"
     spare = voting - needed
     if spare < 0:
@@ -64,12 +84,33 @@ def arithmetic(voting: int, total: int) -> str:
     return f"{rule}: transactions commit, also if {spare} more stopped"
 
 
-def tolerance(total: int) -> str:
+def tolerance(engine: EngineName, total: int) -> str:
     """What a network of `total` validators withstands."""
-    return (
-        f"{total} validators, {quorum('pbft', total)} make a quorum; "
-        f"{faulty(total)} of them may fail in any way, even lie"
-    )
+    needed = quorum(engine, total)
+    quorums = f"{engine}: {total} validators, {needed} make a quorum"
+    match engine:
+        case "pbft":
+            return f"{quorums}; {faulty(total)} of them may fail in any way, even lie"
+        case "raft":
+            return f"{quorums}; {total - needed} of them may crash, and none may lie"
+        case _:
+            assert_never(engine)
+
+
+def leadership(seen: NetworkHealth) -> str:
+    """Who leads, in words."""
+    view = seen.latest
+    if view is None:
+        return f"{seen.engine}: no node tells where it stands"
+    leader = seen.name_of(view.proposer)
+    place = f"at height {view.height}, {round_word(seen.engine)} {view.round}"
+    verb = "nobody leads" if leader == "-" else f"{leader} leads"
+    return f"{seen.engine}: {verb} {place}"
+
+
+def round_word(engine: EngineName) -> str:
+    """What the engine calls an attempt to decide a height."""
+    return "round" if engine == "pbft" else "term"
 
 
 def voting(network: Network) -> int:
@@ -82,19 +123,19 @@ def _look_at(network: Network, node: NodeInfo) -> NodeHealth:
     process = network.process(node)
     pid = None if process is None else process.pid
     if state is not RunState.RUNNING:
-        return NodeHealth(node, state, pid, None, False, "")
-    status = api.status(node.rpc)
+        return NodeHealth(node, state, pid, None, None, False, "")
+    status, consensus = api.status(node.rpc), api.consensus(node.rpc)
     ready = api.ready(node.ops, min(1, len(network.nodes) - 1))
     if status is None or ready is None:
-        return NodeHealth(node, state, pid, status, False, "does not answer")
+        return NodeHealth(node, state, pid, status, consensus, False, "does not answer")
     problem = ", ".join(f"{check.component}: {check.reason}" for check in ready.failed_checks)
-    return NodeHealth(node, state, pid, status, ready.ready, problem)
+    return NodeHealth(node, state, pid, status, consensus, ready.ready, problem)
 
 
-def _verdict(nodes: tuple[NodeHealth, ...]) -> Health:
+def _verdict(engine: EngineName, nodes: tuple[NodeHealth, ...]) -> Health:
     ready = sum(node.ready for node in nodes)
     if ready == len(nodes):
         return Health.HEALTHY
     if all(node.state in (RunState.STOPPED, RunState.DIED) for node in nodes):
         return Health.NOT_RUNNING
-    return Health.DEGRADED if ready >= quorum("pbft", len(nodes)) else Health.NO_QUORUM
+    return Health.DEGRADED if ready >= quorum(engine, len(nodes)) else Health.NO_QUORUM

@@ -12,7 +12,7 @@ from msgspec import Meta
 from devnet.errors import ManifestError
 from devnet.limits import PORTS_PER_NODE
 from medquorum.codec import Name
-from medquorum.quorum import VALIDATORS_MAX
+from medquorum.quorum import VALIDATORS_MAX, EngineName
 from node.ledger.roles import ISSUER_KINDS, OrgKind, Role
 from node.ledger.types.identity.bodies import ActorKind
 
@@ -56,6 +56,7 @@ class Manifest(_Table, frozen=True):
 
     name: NetworkName
     organisations: Annotated[tuple[OrgSpec, ...], Meta(min_length=1)]
+    engine: EngineName = "pbft"
     validators: Annotated[int, Meta(ge=1, le=VALIDATORS_MAX)] = 4
     base_port: Annotated[int, Meta(ge=0, le=PORT_MAX)] = 29650
     proxied: bool = False
@@ -88,6 +89,7 @@ def load_manifest(
     file: Path,
     *,
     name: str | None = None,
+    engine: EngineName | None = None,
     validators: int | None = None,
     base_port: int | None = None,
 ) -> Manifest:
@@ -98,7 +100,7 @@ def load_manifest(
         raise ManifestError(f"{file} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ManifestError(f"{file} is not TOML: {error}") from None
-    given = {"name": name, "validators": validators, "base_port": base_port}
+    given = {"name": name, "engine": engine, "validators": validators, "base_port": base_port}
     values.update({key: value for key, value in given.items() if value is not None})
     try:
         manifest = msgspec.convert(values, Manifest)

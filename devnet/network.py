@@ -35,6 +35,7 @@ from devnet.processes import ProcessId, RunState, recall, remember, spawn
 from medquorum.errors import MalformedError
 from medquorum.genesis import Genesis
 from medquorum.genesis import load as load_genesis
+from medquorum.quorum import EngineName
 from node.config.load import load
 from node.errors import ConfigError
 from node.ledger.genesis import genesis_changes
@@ -173,6 +174,11 @@ class Network:
                 f"{directory.path} was made by another version ({error}): `devnet destroy` it"
             ) from None
         return cls(directory, manifest, described)
+
+    @property
+    def engine(self) -> EngineName:
+        """How its validators agree."""
+        return self.manifest.engine
 
     @property
     def genesis(self) -> Genesis:

@@ -12,11 +12,13 @@ import click
 from devnet.bench.e2e import Result, bench_manifest, run
 from devnet.bench.limits import Limits, measure
 from devnet.commands import show
+from devnet.commands.context import engine_option
 from devnet.commands.running import bring_up
 from devnet.errors import DevnetError
 from devnet.layout import NetworkDir
 from devnet.manifest import DEFAULT_FILE, load_manifest
 from medquorum.errors import ClientError
+from medquorum.quorum import EngineName
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
@@ -39,6 +41,7 @@ def limits_command(*, as_json: bool) -> None:
 
 @cli.command("e2e")
 @click.option("-n", "--validators", type=click.IntRange(1, 16), default=4, show_default=True)
+@engine_option
 @click.option("--for", "seconds", type=click.FloatRange(1), default=10.0, show_default=True)
 @click.option("--search", "search_s", type=click.FloatRange(1), default=3.0, show_default=True)
 @click.option("--accounts", type=click.IntRange(2), default=500, show_default=True)
@@ -52,6 +55,7 @@ def limits_command(*, as_json: bool) -> None:
 def e2e_command(
     *,
     validators: int,
+    engine: EngineName | None,
     seconds: float,
     search_s: float,
     accounts: int,
@@ -62,7 +66,9 @@ def e2e_command(
 
     Exit code 1 if an accepted transaction was lost.
     """
-    manifest = load_manifest(DEFAULT_FILE, name="bench", validators=validators, base_port=0)
+    manifest = load_manifest(
+        DEFAULT_FILE, name="bench", engine=engine, validators=validators, base_port=0
+    )
     with tempfile.TemporaryDirectory(dir=folder, prefix="bench-") as place:
         network = bring_up(NetworkDir(Path(place) / "bench"), bench_manifest(manifest))
         try:
@@ -108,6 +114,7 @@ def _print(result: Result) -> None:
     show.table(
         ("figure", "value"),
         [
+            ("engine", result.engine),
             ("validators", result.validators),
             (f"saturation, {saturation.seconds} s", f"{saturation.committed_per_second} tx/s"),
             ("CPU per tx and validator", f"{saturation.cpu_us_per_tx_per_validator} us"),

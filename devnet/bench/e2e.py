@@ -31,6 +31,7 @@ from devnet.manifest import Manifest
 from devnet.network import Network
 from devnet.signing import Recipe
 from medquorum.client import Client
+from medquorum.quorum import EngineName
 
 WINDOWS: Final = (250, 500, 1_000, 2_000, 4_000, 8_000)
 RATE_MIN: Final = 1.0
@@ -68,6 +69,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured, on what."""
 
+    engine: EngineName
     validators: int
     limits: Limits
     search: list[Step]
@@ -209,6 +211,7 @@ async def run(network: Network, *, accounts: int, seconds: float, search_s: floa
         lost = running.lost
     bound = signature_bound(limits, validators)
     return Result(
+        engine=network.engine,
         validators=validators,
         limits=limits,
         search=search,

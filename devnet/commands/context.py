@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import click
 
 from devnet.layout import NetworkDir
 from devnet.network import Network
+from medquorum.quorum import EngineName
 
 NETWORK_DEFAULT: Final = "default"
 
@@ -30,4 +31,9 @@ class Target:
         return Network.open(self.directory())
 
 
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(get_args(EngineName)),
+    help="How a network that is made agrees: pbft withstands liars, raft only crashes. [pbft]",
+)
 pass_target = click.make_pass_decorator(Target)

@@ -10,21 +10,23 @@ import click
 import msgspec
 
 from devnet.commands import show
-from devnet.commands.context import Target, pass_target
+from devnet.commands.context import Target, engine_option, pass_target
 from devnet.errors import NotReadyError, PortsBusyError, StateError
-from devnet.health import Health, NetworkHealth, arithmetic, look, voting
+from devnet.health import Health, NetworkHealth, arithmetic, leadership, look, voting
 from devnet.keys import BANNER
 from devnet.layout import NetworkDir
 from devnet.limits import PORT_TRIES_MAX, READY_S
 from devnet.manifest import DEFAULT_FILE, Manifest, load_manifest
 from devnet.network import Network, NodeInfo
 from devnet.processes import RunState
+from medquorum.quorum import EngineName
 
 _WATCH_S = 1.0
 
 
 @click.command
 @click.option("-n", "--validators", type=click.IntRange(1, 100), help="How many validators. [4]")
+@engine_option
 @click.option(
     "-f",
     "--file",
@@ -45,6 +47,7 @@ def up(
     target: Target,
     *,
     validators: int | None,
+    engine: EngineName | None,
     manifest_file: Path,
     base_port: int | None,
     fresh: bool,
@@ -56,7 +59,7 @@ def up(
     """
     began = time.monotonic()
     manifest = load_manifest(
-        manifest_file, name=target.name, validators=validators, base_port=base_port
+        manifest_file, name=target.name, engine=engine, validators=validators, base_port=base_port
     )
     directory = target.directory(manifest.name)
     with directory.locked():
@@ -66,7 +69,7 @@ def up(
             old.destroy()
         if directory.net_file.exists():
             network = Network.open(directory)
-            _require_same(network, validators, base_port)
+            require_same(network, engine, validators, base_port)
             started = _start_again(network, timeout)
         else:
             network = bring_up(directory, manifest, timeout_s=timeout)
@@ -126,12 +129,25 @@ def _start_again(network: Network, timeout_s: float) -> list[NodeInfo]:
     return started
 
 
-def _require_same(network: Network, validators: int | None, base_port: int | None) -> None:
-    """An existing network keeps what it was made with."""
+def require_same(
+    network: Network,
+    engine: EngineName | None,
+    validators: int | None,
+    base_port: int | None,
+) -> None:
+    """An existing network keeps what it was made with. Raises StateError."""
+    if engine not in (None, network.engine):
+        raise StateError(
+            f"the network's engine is {network.engine}; `devnet up --fresh` makes it anew"
+        )
     if validators not in (None, len(network.nodes)):
-        raise StateError(f"the network has {len(network.nodes)} validators; --fresh makes it anew")
+        raise StateError(
+            f"the network has {len(network.nodes)} validators; `devnet up --fresh` makes it anew"
+        )
     if base_port not in (None, 0, network.base_port):
-        raise StateError(f"the network's base port is {network.base_port}; --fresh makes it anew")
+        raise StateError(
+            f"the network's base port is {network.base_port}; `devnet up --fresh` makes it anew"
+        )
 
 
 @click.command
@@ -152,16 +168,20 @@ def status(target: Target, as_json: bool, watch: bool) -> int:
             if watch:
                 click.clear()
             show.health(seen)
-            click.echo(arithmetic(voting(network), len(network.nodes)))
+            click.echo(leadership(seen))
+            click.echo(arithmetic(network.engine, voting(network), len(network.nodes)))
         if not watch:
             return seen.health
         time.sleep(_WATCH_S)
 
 
 def _document(network: Network, seen: NetworkHealth) -> dict[str, object]:
+    latest = seen.latest
     return {
         "network": network.directory.path.name,
         "chain_id": network.chain_id,
+        "engine": network.engine,
+        "leader": None if latest is None else seen.name_of(latest.proposer),
         "health": Health(seen.health).name.lower(),
         "nodes": [
             {
@@ -172,6 +192,7 @@ def _document(network: Network, seen: NetworkHealth) -> dict[str, object]:
                 "ready": node.ready,
                 "problem": node.problem,
                 "status": msgspec.to_builtins(node.status),
+                "consensus": msgspec.to_builtins(node.consensus),
             }
             for node in seen.nodes
         ],
@@ -190,6 +211,7 @@ def endpoints(target: Target, as_json: bool) -> None:
     show.as_json(
         {
             "chain_id": network.chain_id,
+            "engine": network.engine,
             "nodes": [
                 {
                     **msgspec.to_builtins(node),

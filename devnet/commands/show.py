@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from devnet.health import NetworkHealth, tolerance
+from devnet.health import NetworkHealth, round_word, tolerance
 from devnet.network import Network
 from devnet.processes import RunState
 
@@ -36,7 +36,7 @@ def short(path: Path) -> str:
 
 def endpoints(network: Network) -> None:
     """Where everything is."""
-    click.echo(f"chain {network.chain_id}   ({tolerance(len(network.nodes))})")
+    click.echo(f"chain {network.chain_id}   ({tolerance(network.engine, len(network.nodes))})")
     table(
         ("node", "organisation", "API", "health, metrics", "members", "vault", "log"),
         [
@@ -76,44 +76,24 @@ def suggestions(network: Network) -> None:
 
 def health(seen: NetworkHealth) -> None:
     """The nodes, one a line."""
-    rows = []
+    rows: list[list[object]] = []
     for node in seen.nodes:
-        status = node.status
+        status, consensus = node.status, node.consensus
         state = node.state.value
         if node.state is RunState.RUNNING:
             state = "ready" if node.ready else "not ready"
-        rows.append(
-            (
-                node.node.name,
-                node.node.org,
-                node.pid or "-",
-                state,
-                *(
-                    ("-", "-", "-", "-", "-")
-                    if status is None
-                    else (
-                        status.height,
-                        status.round,
-                        status.connected,
-                        status.mempool.txs,
-                        status.version,
-                    )
-                ),
-                status.halted or node.problem if status is not None else node.problem,
-            )
-        )
-    table(
-        (
-            "node",
-            "organisation",
-            "pid",
-            "state",
-            "height",
-            "round",
-            "peers",
-            "pending",
-            "version",
-            "",
-        ),
-        rows,
-    )
+        row: list[object] = [node.node.name, node.node.org, node.pid or "-", state]
+        row += ["-"] if status is None else [status.height]
+        if consensus is None:
+            row += ["-", "-"]
+        else:
+            row += [consensus.round, seen.name_of(consensus.proposer)]
+        if status is None:
+            row += ["-", "-", "-", node.problem]
+        else:
+            row += [status.connected, status.mempool.txs, status.version]
+            row.append(status.halted or node.problem)
+        rows.append(row)
+    attempt = round_word(seen.engine)
+    head = ("node", "organisation", "pid", "state", "height", attempt, "leader")
+    table((*head, "peers", "pending", "version", ""), rows)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devnet.errors import BusyError, ManifestError, NoNetworkError, PortsBusyError, StateError
-from devnet.health import arithmetic
+from devnet.health import arithmetic, tolerance
 from devnet.keys import DevnetKeys
 from devnet.layout import NetworkDir
 from devnet.loadbook import percentile
@@ -23,7 +24,7 @@ from devnet.network import Network
 from devnet.ports import HOST, Ports, free_block, require_free
 from devnet.processes import ProcessId, RunState, recall, remember
 from devnet.signing import Kind, parse_mix
-from medquorum.quorum import quorum
+from medquorum.quorum import EngineName, quorum
 
 
 def test_the_same_names_give_the_same_keys_and_other_names_others() -> None:
@@ -48,6 +49,7 @@ def test_the_same_names_give_the_same_keys_and_other_names_others() -> None:
         ('name = "hospital-b"', 'name = "hospital-a"', "twice"),
         ('roles = ["mint_authority"]', 'roles = ["clinician"]', "cannot make anybody"),
         ("base_port = 29650", "base_port = 65530", "ports"),
+        ('engine = "pbft"', 'engine = "paxos"', "paxos"),
         ('name = "default"', 'name = "../up"', "name"),
     ],
 )
@@ -139,11 +141,28 @@ def test_a_network_is_changed_by_one_command_at_a_time(tmp_path: Path) -> None:
         assert directory.path.is_dir()
 
 
-@given(total=st.integers(1, 100), data=st.data())
-def test_the_arithmetic_says_what_the_quorum_says(total: int, data: st.DataObject) -> None:
+@given(engine=st.sampled_from(get_args(EngineName)), total=st.integers(1, 100), data=st.data())
+def test_the_arithmetic_says_what_the_quorum_says(
+    engine: EngineName, total: int, data: st.DataObject
+) -> None:
     voting = data.draw(st.integers(0, total))
-    commits = "transactions commit" in arithmetic(voting, total)
-    assert commits == (voting >= quorum("pbft", total))
+    commits = "transactions commit" in arithmetic(engine, voting, total)
+    assert commits == (voting >= quorum(engine, total))
+
+
+def test_only_one_of_the_engines_is_said_to_withstand_lies() -> None:
+    assert "3 make a quorum; 1 of them may fail in any way, even lie" in tolerance("pbft", 4)
+    assert "3 make a quorum; 1 of them may crash, and none may lie" in tolerance("raft", 4)
+    assert "2 make a quorum; 1 of them may crash, and none may lie" in tolerance("raft", 3)
+
+
+@pytest.mark.parametrize("engine", get_args(EngineName))
+def test_the_engine_of_a_manifest_is_that_of_the_chain(tmp_path: Path, engine: EngineName) -> None:
+    directory = NetworkDir(tmp_path / "net")
+    manifest = load_manifest(DEFAULT_FILE, base_port=0, engine=engine)
+    made = Network.create(directory, manifest, now_ms=1)
+    assert (made.engine, made.genesis.engine) == (engine, engine)
+    assert Network.open(directory).engine == engine
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0.1, 100))
