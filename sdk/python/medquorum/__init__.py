@@ -18,6 +18,8 @@ Nothing is imported here, so that `import medquorum.codec` costs only the codec.
     genesis      what a chain starts from; its hash is the chain id
     history      which validators spoke for the chain at which height
     receipt      one file that proves one transaction, verified without a node
+    evidence     two statements of one validator that contradict each other; evidence_file proves
+                 with them who voted then
     kem          keys to which record keys are wrapped (HPKE, X25519 with ML-KEM-768)
     resource     the canonical form of a record (RFC 8785)
     vault        commitments, encryption and envelopes of records

@@ -18,6 +18,8 @@ RECEIPT_BYTES_MAX: Final = 32 * 1024 * 1024
 RECEIPT_EVENTS_MAX: Final = 4096
 HISTORY_CHANGES_MAX: Final = 10_000
 """Changes of the validator set since the genesis that one receipt can carry."""
+EVIDENCE_FILE_BYTES_MAX: Final = RECEIPT_BYTES_MAX
+"""Mostly the history of the validator set, as in a receipt."""
 PATH_HASHES_MAX: Final = 64
 """The longest Merkle path: lists have fewer than 2^64 entries."""
 HEADER_BYTES_MAX: Final = 4096
