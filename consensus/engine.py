@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Final, Protocol, Self
 
 from consensus.messages import LogRecord, Message
+from consensus.wishes import ReadAnswered, ReadAsked, TransferAsked
 from medquorum.block import Header, Result, ValidatorSet
 from medquorum.certificate import CommitCertificate
 
@@ -56,6 +57,16 @@ class HeightStarted:
     parent_round: int
     parent_proposer: bytes = b""
     """Whom the header of `height - 1` names; empty at the first height."""
+
+    recent_proposers: tuple[bytes, ...] = ()
+    """Whom the headers before `height` name, the last one last.
+
+    As many as `rota_cycles` turns of every validator, or back to where `validators` began to vote,
+    whichever is less. More do no harm.
+    """
+
+    rota_cycles: int = 0
+    """How many turns each validator has in a rota (PBFT, rule W2); 0: nobody is passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +127,17 @@ class Executed:
     result: Result
 
 
-Event = HeightStarted | Received | TimerFired | WorkAvailable | BlockBuilt | Validated | Executed
+Event = (
+    HeightStarted
+    | Received
+    | TimerFired
+    | WorkAvailable
+    | BlockBuilt
+    | Validated
+    | Executed
+    | ReadAsked
+    | TransferAsked
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,14 +255,6 @@ class PeerFault:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadAnswered:
-    """Everything decided when the read was asked for is at or below `height`; None: ask again."""
-
-    context: int
-    height: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Halt:
     """Stop voting for good: going on could fork.
 
@@ -322,6 +335,14 @@ class EngineStatus:
     round_change_by: tuple[bytes, ...]
     divergent: bool
     halted: str
+    followed_by: tuple[bytes, ...] = ()
+    """Whoever answered us as its leader at this height; an engine without leaders has none."""
+
+    transferring_to: bytes = b""
+    """Whom we lead no longer for, as soon as it takes over; empty if nobody is wanted."""
+
+    passed_over: tuple[bytes, ...] = ()
+    """Validators that missed a turn to propose, and have none first for now (PBFT, rule W3)."""
 
 
 class Engine(Protocol):

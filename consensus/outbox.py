@@ -10,12 +10,12 @@ from consensus.engine import (
     Evidence,
     Halt,
     PeerFault,
-    ReadAnswered,
     Request,
     Send,
     SetTimer,
 )
 from consensus.messages import LogRecord
+from consensus.wishes import ReadAnswered
 
 
 @dataclass(slots=True)

@@ -7,7 +7,6 @@ after each event the rules in `RULES` are tried, in order, until none of them fi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final, Self, assert_never
 
 from consensus.engine import (
@@ -46,27 +45,9 @@ from consensus.raft import (
 from consensus.raft.core import Core
 from consensus.raft.members import Members
 from consensus.raft.state import HeightState, Role
+from consensus.wishes import ReadAnswered, ReadAsked, TransferAsked
 from medquorum.invariants import require
 
-
-@dataclass(frozen=True, slots=True)
-class ReadAsked:
-    """Up to which height must a read see everything decided? Answered in `Effects.reads`.
-
-    `context` tells reads that wait apart; below 2^32.
-    """
-
-    context: int
-
-
-@dataclass(frozen=True, slots=True)
-class TransferAsked:
-    """An operator wants another validator to lead. A wish: nothing if we do not lead."""
-
-    to: bytes
-
-
-RaftEvent = Event | ReadAsked | TransferAsked
 Rule = Callable[[Core], bool]
 """Does one thing if its time has come, and says whether it had."""
 
@@ -124,7 +105,7 @@ class RaftEngine:
             self._follow_rules()
         return core.out.effects()
 
-    def step(self, event: RaftEvent) -> Effects:
+    def step(self, event: Event) -> Effects:
         """Apply one event. Hostile input is dropped by name; only our own bugs raise."""
         core = self._core
         core.out = Outbox()
@@ -135,6 +116,8 @@ class RaftEngine:
                 self._start_height(event)
             case TimerFired():
                 self._timer(event.timer)
+            case ReadAsked() if core.halted != "":
+                core.out.reads.append(ReadAnswered(event.context, None))
             case _ if core.halted != "":
                 core.drop("halted")
             case WorkAvailable():
@@ -173,6 +156,8 @@ class RaftEngine:
             round_change_by=tuple(sorted(state.grants.keys() | state.supporters)),
             divergent=lead is not None and leading.is_divergent(core, lead),
             halted=core.halted,
+            followed_by=() if lead is None else tuple(sorted(lead.echoes.keys() | lead.acks)),
+            transferring_to=core.transfer_to,
         )
 
     def check_invariants(self) -> None:

@@ -237,6 +237,9 @@ def _append_again(core: Core, leading: Leading) -> None:
 def on_transfer(core: Core, to: bytes) -> None:
     """An operator wants another leader: stop proposing, and offer it (rule L6)."""
     state, leading = core.state, core.state.leading
+    if to == b"":
+        core.transfer_to = b""
+        return
     if leading is None or to == core.me or to not in state.members.position:
         core.drop("transfer_refused")
         return

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from consensus.engine import ReadAnswered
 from consensus.limits import READS_MAX
 from consensus.raft.core import Core, Read
 from consensus.raft.messages import Heartbeat, ReadReply, ReadRequest
+from consensus.wishes import ReadAnswered
 
 FORWARDED_TICKS_MAX = 2
 """Ticks of the RESEND timer after which a read that a leader was asked for has failed."""

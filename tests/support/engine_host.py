@@ -32,7 +32,8 @@ from consensus.engine import (
 )
 from consensus.engines import engine_of
 from consensus.messages import HaltedRecord, LogRecord, ReleasedRecord
-from consensus.raft.engine import RaftEngine, ReadAsked, TransferAsked
+from consensus.raft.engine import RaftEngine
+from consensus.wishes import ReadAsked, TransferAsked
 from medquorum.block import ValidatorSet
 from medquorum.quorum import EngineName
 from tests.support.engine_world import (

@@ -52,7 +52,8 @@ from consensus.engine import (
 from consensus.engines import engine_of
 from consensus.messages import LogRecord, Message
 from consensus.pbft.members import Members
-from consensus.raft.engine import RaftEngine, ReadAsked, TransferAsked
+from consensus.raft.engine import RaftEngine
+from consensus.wishes import ReadAsked, TransferAsked
 from medquorum.block import Header, Result, ValidatorSet
 from medquorum.quorum import EngineName, quorum
 from tests.support.engine_lies import Forger

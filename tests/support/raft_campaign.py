@@ -9,8 +9,9 @@ from random import Random
 
 from consensus.engine import Effects
 from consensus.messages import DecidedMessage, Message
-from consensus.raft.engine import RaftEngine, ReadAsked, TransferAsked
+from consensus.raft.engine import RaftEngine
 from consensus.raft.messages import Ack, Append, Decision, Grant, Heartbeat, VoteRequest
+from consensus.wishes import ReadAsked, TransferAsked
 from medquorum.block import ValidatorSet
 from tests.support.engine_checks import Violation
 from tests.support.engine_host import Faults, Host

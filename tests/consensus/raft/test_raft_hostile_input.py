@@ -34,7 +34,7 @@ from consensus.messages import (
     prepare_bytes,
 )
 from consensus.pbft.engine import PbftEngine
-from consensus.raft.engine import RaftEngine, ReadAsked, TransferAsked
+from consensus.raft.engine import RaftEngine
 from consensus.raft.messages import (
     Ack,
     AckedRecord,
@@ -52,6 +52,7 @@ from consensus.raft.messages import (
     append_bytes,
     ballot_bytes,
 )
+from consensus.wishes import ReadAsked, TransferAsked
 from medquorum.block import Header
 from tests.support.engine_world import (
     CHAIN_ID,
