@@ -21,6 +21,8 @@ TX_WINDOW: Final = "tx.window_heights"
 
 ACTIVATION_HEIGHTS: Final = "gov.activation_heights_min"
 PAUSE_MS_MAX: Final = "gov.pause_ms_max"
+ROTA_CYCLES: Final = "consensus.rota_cycles"
+ROTA_CYCLES_MAX: Final = 10
 
 _DAY_MS: Final = 24 * 60 * 60 * 1000
 
@@ -45,6 +47,14 @@ CORE_PARAMS: Final = (
         minimum=_DAY_MS,
         maximum=365 * _DAY_MS,
         summary="how long a decision may pause a module",
+    ),
+    Param(
+        ROTA_CYCLES,
+        default=2,
+        minimum=0,
+        maximum=ROTA_CYCLES_MAX,
+        summary="turns to propose of each validator in a rota, until whose end one that misses its"
+        " turn is passed over; 0: nobody ever is",
     ),
 )
 

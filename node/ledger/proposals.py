@@ -162,6 +162,7 @@ class OrgRootReplace(Wire, frozen=True):
     possession: Signature
 
 
+ValidatorChange: TypeAlias = ValidatorAdd | ValidatorRemove | ValidatorReplace
 GovernanceContent: TypeAlias = (
     ParamSet
     | ValidatorAdd
@@ -175,6 +176,15 @@ GovernanceContent: TypeAlias = (
 )
 OrgContent: TypeAlias = OrgRegister | OrgSuspend | OrgReinstate | OrgRootReplace
 Content: TypeAlias = GovernanceContent | OrgContent
+
+VALIDATOR_CHANGES: Final = frozenset(
+    {
+        ProposalKind.VALIDATOR_ADD,
+        ProposalKind.VALIDATOR_REMOVE,
+        ProposalKind.VALIDATOR_REPLACE,
+    }
+)
+"""The kinds whose content is a ValidatorChange."""
 
 CONTENTS: Final[Mapping[ProposalKind, type[Content]]] = MappingProxyType(
     {

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from node.ledger.decisions import APPROVE
-from node.ledger.proposals import ParamSet, ProposalKind
-from node.ledger.types.governance.bodies import CastVote, EmergencyPause, Execute, Propose
+from node.ledger.proposals import ParamSet, ProposalKind, ValidatorAdd
+from node.ledger.types.governance.bodies import (
+    CastVote,
+    EmergencyPause,
+    Execute,
+    Override,
+    Propose,
+)
 from tests.support.examples import Example
+from tests.support.examples_identity import possession
 from tests.support.governance import decide, draft, propose
-from tests.support.ledger import HOUR_MS, Ledger
+from tests.support.ledger import HOUR_MS, Ledger, some_key
 
 WINDOW = ParamSet("tx.window_heights", 500)
 
@@ -29,6 +36,19 @@ def _execute(ledger: Ledger) -> Example:
     return Example(ledger.op("gov.execute", Execute(proposal)), [ledger.founders[0]])
 
 
+def _override(ledger: Ledger) -> Example:
+    founder, key = ledger.founders[0], some_key("one more vote")
+    content = ValidatorAdd(
+        key.public,
+        some_key("one more node").public,
+        founder.id,
+        possession(ledger, founder.id, key),
+    )
+    proposal = propose(ledger, ProposalKind.VALIDATOR_ADD, content)
+    body = Override(founder.id, proposal, "site.lost")
+    return Example(ledger.op("gov.override", body), [founder])
+
+
 def _pause(ledger: Ledger) -> Example:
     first, second = ledger.founders[:2]
     body = EmergencyPause(first.id, second.id, "payments", ledger.time_ms + HOUR_MS)
@@ -39,5 +59,6 @@ EXAMPLES = {
     "gov.propose": _propose,
     "gov.vote": _vote,
     "gov.execute": _execute,
+    "gov.override": _override,
     "gov.pause": _pause,
 }

@@ -7,7 +7,13 @@ from typing import Final
 from node.ledger.membership import NAMESPACE
 from node.ledger.txtype import EventType, Module, Traffic, TxType
 from node.ledger.types.governance import effects, voting
-from node.ledger.types.governance.bodies import CastVote, EmergencyPause, Execute, Propose
+from node.ledger.types.governance.bodies import (
+    CastVote,
+    EmergencyPause,
+    Execute,
+    Override,
+    Propose,
+)
 from node.ledger.types.governance.parameters import PARAMS
 from node.ledger.types.governance.queries import QUERIES
 from node.ledger.types.governance.rows import TABLES
@@ -19,6 +25,8 @@ TYPES: Final = (
     TxType("gov.vote", 1, CastVote, voting.vote, "Approve or reject a proposal.", _GOVERNANCE),
     TxType("gov.execute", 1, Execute, effects.execute,
            "Carry out a proposal that more than two thirds approve.", _GOVERNANCE),
+    TxType("gov.override", 1, Override, voting.override,
+           "Answer for a change of validators that nodes hold for dangerous.", _GOVERNANCE),
     TxType("gov.pause", 1, EmergencyPause, effects.emergency_pause,
            "Pause a module for a short time, as two organisations.", _GOVERNANCE),
 )  # fmt: skip
@@ -29,6 +37,11 @@ EVENTS: Final = (
         "gov.voted",
         ("proposal", "org", "decision", "approved", "rejected", "validators"),
         "An organisation voted; the weights after it.",
+    ),
+    EventType(
+        "gov.overridden",
+        ("proposal", "org", "reason"),
+        "An organisation answers for a change after which a quorum may be missing.",
     ),
     EventType("gov.executed", ("proposal", "kind"), "A proposal was carried out."),
     EventType("gov.proposal_expired", ("proposal", "kind"), "The time of a proposal is over."),

@@ -30,6 +30,16 @@ class Execute(Wire, frozen=True):
     proposal: Bytes32
 
 
+class Override(Wire, frozen=True):
+    """Answer for a change of the validators although a quorum may not be there after it, as `org`,
+    which operates a validator. `reason` is a token, e.g. `site.lost`: it stays on the record.
+    """
+
+    org: Bytes32
+    proposal: Bytes32
+    reason: Name
+
+
 class EmergencyPause(Wire, frozen=True):
     """Pause a module for a short time, as two organisations that operate validators."""
 

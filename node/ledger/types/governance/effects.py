@@ -6,7 +6,7 @@ from typing import assert_never
 
 import msgspec
 
-from medquorum.block import Validator, ValidatorSet
+from medquorum.block import Validator
 from medquorum.genesis import Genesis
 from node.ledger.access import signer_with_role
 from node.ledger.codes import Code
@@ -43,12 +43,14 @@ from node.ledger.proposals import (
     PauseModule,
     UnpauseModule,
     ValidatorAdd,
+    ValidatorChange,
     ValidatorRemove,
     ValidatorReplace,
     content_of,
 )
 from node.ledger.roles import Role
 from node.ledger.types.governance.bodies import EmergencyPause, Execute
+from node.ledger.types.governance.changes import newcomers, validators_after
 from node.ledger.types.governance.parameters import EMERGENCY_PAUSE_MS_MAX, EMERGENCY_REST_MS
 from node.ledger.types.governance.voting import close, require_voter
 
@@ -93,14 +95,8 @@ def _carry_out(content: GovernanceContent, ctx: Context) -> None:
     match content:
         case ParamSet():
             _set_param(content, ctx)
-        case ValidatorAdd():
-            added = Validator(content.key, content.node_key, content.org)
-            _set_validators(ctx, (*validator_set(ctx).validators, added), added)
-        case ValidatorRemove():
-            rest = tuple(v for v in validator_set(ctx).validators if v.key != content.key)
-            _set_validators(ctx, rest)
-        case ValidatorReplace():
-            _replace(content, ctx)
+        case ValidatorAdd() | ValidatorRemove() | ValidatorReplace():
+            _change_validators(content, ctx)
         case ObserverAdd():
             OBSERVERS.put(ctx.state, Observer(content.node_key, content.org), content.node_key)
             DAEMON_KEYS.put(ctx.state, DaemonKey(content.org, NODE_USE), content.node_key)
@@ -137,25 +133,18 @@ def _set_param(content: ParamSet, ctx: Context) -> None:
     ctx.emit("gov.param_changed", name=content.name, value=content.value)
 
 
-def _replace(content: ValidatorReplace, ctx: Context) -> None:
-    validators = validator_set(ctx).validators
-    place = [validator.key for validator in validators].index(content.key)
-    new = Validator(content.new_key, content.new_node_key, validators[place].org)
-    _set_validators(ctx, (*validators[:place], new, *validators[place + 1 :]), new)
-
-
-def _set_validators(
-    ctx: Context, validators: tuple[Validator, ...], new: Validator | None = None
-) -> None:
+def _change_validators(content: ValidatorChange, ctx: Context) -> None:
     """Write the set that votes on the next height.
 
     A new validator's daemon is an observer no longer.
     """
-    VALIDATORS.put(ctx.state, ValidatorSet(validators))
-    if new is not None:
+    before = validator_set(ctx)
+    after = validators_after(before, content)
+    VALIDATORS.put(ctx.state, after)
+    for new in newcomers(before, after):
         _file_keys(ctx, new)
         OBSERVERS.delete(ctx.state, new.node_key)
-    ctx.emit("gov.validators_changed", count=len(validators))
+    ctx.emit("gov.validators_changed", count=len(after.validators))
 
 
 def _file_keys(ctx: Context, validator: Validator) -> None:

@@ -15,6 +15,7 @@ from node.ledger.membership import NAMESPACE, OBSERVERS, PAUSES, activations, va
 from node.ledger.paging import PageLimit, take
 from node.ledger.params import PARAMS
 from node.ledger.txtype import Query
+from node.ledger.types.governance.rows import OVERRIDES
 
 
 class NoParams(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -86,6 +87,14 @@ class VoteAnswer(msgspec.Struct, kw_only=True):
     height: int
 
 
+class OverrideAnswer(msgspec.Struct, kw_only=True):
+    """An organisation answered for this change although a quorum might be missing after it."""
+
+    org: bytes
+    reason: str
+    height: int
+
+
 class ProposalAnswer(msgspec.Struct, kw_only=True):
     """A proposal.
 
@@ -103,6 +112,7 @@ class ProposalAnswer(msgspec.Struct, kw_only=True):
     rejected: int
     validators: int
     votes: tuple[VoteAnswer, ...]
+    overrides: tuple[OverrideAnswer, ...]
 
 
 class ProposalsAnswer(msgspec.Struct, kw_only=True):
@@ -200,6 +210,10 @@ def _shown(proposal: bytes, row: Proposal, view: View) -> ProposalAnswer:
         votes=tuple(
             VoteAnswer(org=org, decision=vote.decision, height=vote.height)
             for org, vote in VOTES.rows(view.read(NAMESPACE), proposal)
+        ),
+        overrides=tuple(
+            OverrideAnswer(org=org, reason=row.reason, height=row.height)
+            for org, row in OVERRIDES.rows(view.read(NAMESPACE), proposal)
         ),
     )
 

@@ -31,11 +31,16 @@ from node.ledger.limits import PROPOSALS_OPEN_MAX
 from node.ledger.membership import validators_of
 from node.ledger.params import param
 from node.ledger.proposal_checks import check_content
-from node.ledger.proposals import content_of
+from node.ledger.proposals import VALIDATOR_CHANGES, content_of
 from node.ledger.roles import Role
-from node.ledger.types.governance.bodies import CastVote, Propose
+from node.ledger.types.governance.bodies import CastVote, Override, Propose
 from node.ledger.types.governance.parameters import PROPOSAL_MS
-from node.ledger.types.governance.rows import OPEN_PROPOSALS, OpenProposals
+from node.ledger.types.governance.rows import (
+    OPEN_PROPOSALS,
+    OVERRIDES,
+    OpenProposals,
+    Overridden,
+)
 
 EXPIRE: Final = "expire"
 
@@ -71,6 +76,18 @@ def vote(body: CastVote, ctx: Context) -> None:
         proposal=body.proposal, org=body.org, decision=body.decision,
         approved=approved, rejected=rejected, validators=total,
     )  # fmt: skip
+
+
+def override(body: Override, ctx: Context) -> None:
+    """gov.override"""
+    require_voter(ctx, body.org)
+    row = require_open(ctx, body.proposal)
+    refuse_unless(
+        row.draft.kind in VALIDATOR_CHANGES, Code.STATE, "the proposal changes no validators"
+    )
+    # Asked for with each step, so an organisation may answer for one proposal more than once.
+    OVERRIDES.put(ctx.state, Overridden(body.reason, ctx.height), body.proposal, body.org)
+    ctx.emit("gov.overridden", proposal=body.proposal, org=body.org, reason=body.reason)
 
 
 def expire(reference: bytes, ctx: Context) -> None:
