@@ -142,7 +142,7 @@ def _verified(network: Network, book: Book) -> list[Proven]:
         operations = sorted({operation.type for operation in one.receipt.operations})
         book.say(
             f"    {one.file.name:<32}height {one.receipt.height:<6}"
-            f"{len(one.receipt.certified_by)} of {len(network.nodes)} validators   "
+            f"{len(one.receipt.certified_by)} of {len(network.validators)} validators   "
             f"{', '.join(operations)}"
         )
     return proven

@@ -56,6 +56,26 @@ def make_genesis(
     )
 
 
+def founders_peers(
+    index: int, *, manifest: Manifest, keys: DevnetKeys, ports: Sequence[Ports]
+) -> list[str]:
+    """Whom founder `index` dials: all the others."""
+    return [
+        peer(
+            keys.node(other).public.hex(),
+            at.p2p,
+            proxied=(index, other) if manifest.proxied else None,
+        )
+        for other, at in enumerate(ports)
+        if other != index
+    ]
+
+
+def peer(node_key: str, port: int, *, proxied: tuple[int, int] | None) -> str:
+    """An entry of `p2p.peers`. `proxied`: dialler and target of a network with a proxy."""
+    return f"{node_key}@{HOST if proxied is None else proxied_host(*proxied)}:{port}"
+
+
 def make_home(
     directory: NetworkDir,
     index: int,
@@ -63,37 +83,33 @@ def make_home(
     manifest: Manifest,
     keys: DevnetKeys,
     genesis: Genesis,
-    ports: Sequence[Ports],
+    own: Ports,
+    peers: Sequence[str],
+    vault_of: str | None,
 ) -> None:
-    """The home of one node. Raises ConfigError for a value of the manifest that no node accepts."""
+    """The home of one node; `vault_of` is the hospital whose vault it keeps, if any. Raises
+    ConfigError for a value of the manifest that no node accepts.
+    """
     unknown = set(manifest.config) - {key.path for key in schema_keys()}
     if unknown:
         raise ConfigError(f"config: no node has the keys {', '.join(sorted(unknown))}")
     home = directory.node(index)
-    org = manifest.operator(index).name
-    vault = manifest.has_vault(index)
-    own = ports[index]
     values: dict[str, object] = {
         "base.moniker": f"node{index}",
         "p2p.port": own.p2p,
-        "p2p.peers": [
-            f"{keys.node(other).public.hex()}@{host}:{at.p2p}"
-            for other, at in enumerate(ports)
-            if other != index
-            for host in (proxied_host(index, other) if manifest.proxied else HOST,)
-        ],
+        "p2p.peers": list(peers),
         "rpc.port": own.rpc,
         "ops.port": own.ops,
     }
-    if vault:
+    if vault_of is not None:
         values["vault.enabled"] = True
-        values["vault.gateway_actor"] = keys.actor_id(org, GATEWAY).hex()
+        values["vault.gateway_actor"] = keys.actor_id(vault_of, GATEWAY).hex()
     values.update(manifest.config)
     home_keys = HomeKeys(
         keys.node(index),
         keys.validator(index),
-        keys.gateway(org) if vault else None,
-        keys.gateway_kem(org) if vault else None,
+        None if vault_of is None else keys.gateway(vault_of),
+        None if vault_of is None else keys.gateway_kem(vault_of),
     )
     create_home(home, values, home_keys, passphrase=None)
     install_genesis(home, genesis)

@@ -8,7 +8,8 @@ from enum import IntEnum
 from typing import assert_never
 
 from devnet import api
-from devnet.network import Network, NodeInfo
+from devnet.netfile import NodeInfo, Standing
+from devnet.network import Network
 from devnet.processes import RunState
 from medquorum.quorum import EngineName, faulty, quorum
 
@@ -115,7 +116,7 @@ def round_word(engine: EngineName) -> str:
 
 def voting(network: Network) -> int:
     """How many nodes have a running process that is not paused."""
-    return sum(network.state(node) is RunState.RUNNING for node in network.nodes)
+    return sum(network.state(node) is RunState.RUNNING for node in network.validators)
 
 
 def _look_at(network: Network, node: NodeInfo) -> NodeHealth:
@@ -133,9 +134,10 @@ def _look_at(network: Network, node: NodeInfo) -> NodeHealth:
 
 
 def _verdict(engine: EngineName, nodes: tuple[NodeHealth, ...]) -> Health:
-    ready = sum(node.ready for node in nodes)
-    if ready == len(nodes):
+    if all(node.ready for node in nodes):
         return Health.HEALTHY
     if all(node.state in (RunState.STOPPED, RunState.DIED) for node in nodes):
         return Health.NOT_RUNNING
-    return Health.DEGRADED if ready >= quorum(engine, len(nodes)) else Health.NO_QUORUM
+    voting = [node for node in nodes if node.node.standing is Standing.VALIDATOR]
+    ready = sum(node.ready for node in voting)
+    return Health.DEGRADED if ready >= quorum(engine, len(voting)) else Health.NO_QUORUM

@@ -33,7 +33,8 @@ from devnet.limits import (
 )
 from devnet.loadbook import FINAL, Book, Report, Sent, make_report, state_of
 from devnet.loadclient import Fate, Follower, Sender, highest
-from devnet.network import Network, NodeInfo
+from devnet.netfile import NodeInfo
+from devnet.network import Network
 from devnet.processes import RunState
 from devnet.signing import Kind, Recipe, Signed, make
 from medquorum.client import Client

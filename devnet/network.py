@@ -19,18 +19,18 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import msgspec
 
 from devnet import api
 from devnet.errors import ManifestError, NoNetworkError, NotReadyError, StateError
-from devnet.founding import make_genesis, make_home
+from devnet.founding import founders_peers, make_genesis, make_home
 from devnet.keys import DevnetKeys
 from devnet.layout import CHECKOUT, NetworkDir
 from devnet.limits import GONE_S, POLL_S, READY_S, STOP_S, TAIL_LINES
 from devnet.manifest import Manifest
-from devnet.ports import HOST, Ports, free_block, require_free
+from devnet.netfile import FORMAT, NetFile, NodeInfo, Standing, pretty, replace_file
+from devnet.ports import Ports, free_block, require_free
 from devnet.processes import ProcessId, RunState, recall, remember, spawn
 from medquorum.errors import MalformedError
 from medquorum.genesis import Genesis
@@ -41,48 +41,6 @@ from node.errors import ConfigError
 from node.ledger.genesis import genesis_changes
 from node.modules import installed_registry
 from storage.signstate import SignState
-
-FORMAT: Final = 1
-
-
-class NodeInfo(msgspec.Struct, frozen=True):
-    """A node, as net.json describes it. Keys are hexadecimal."""
-
-    index: int
-    org: str
-    p2p: int
-    rpc: int
-    ops: int
-    node_key: str
-    validator_key: str
-    vault: bool
-
-    @property
-    def name(self) -> str:
-        """As commands call it."""
-        return f"node{self.index}"
-
-    @property
-    def url(self) -> str:
-        """Its API."""
-        return f"http://{HOST}:{self.rpc}"
-
-    @property
-    def ops_url(self) -> str:
-        """Its health and metrics."""
-        return f"http://{HOST}:{self.ops}"
-
-    @property
-    def ports(self) -> tuple[int, int, int]:
-        """All that it listens on."""
-        return self.p2p, self.rpc, self.ops
-
-
-class _NetFile(msgspec.Struct, frozen=True):
-    format: int
-    chain_id: str
-    base_port: int
-    nodes: tuple[NodeInfo, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +64,12 @@ class Stopped:
 class Network:
     """A network that exists on disk. Its nodes may run or not."""
 
-    def __init__(self, directory: NetworkDir, manifest: Manifest, described: _NetFile) -> None:
+    def __init__(self, directory: NetworkDir, manifest: Manifest, described: NetFile) -> None:
         self.directory = directory
         self.manifest = manifest
         self.nodes = described.nodes
+        """Those that belong to it now, by their numbers. A number is never given again."""
+        self._described = described
         self.chain_id = described.chain_id
         self.base_port = described.base_port
         self.keys = DevnetKeys(manifest.name)
@@ -139,7 +99,14 @@ class Network:
             genesis_changes(genesis, installed_registry())
             for index in range(count):
                 make_home(
-                    directory, index, manifest=manifest, keys=keys, genesis=genesis, ports=ports
+                    directory,
+                    index,
+                    manifest=manifest,
+                    keys=keys,
+                    genesis=genesis,
+                    own=ports[index],
+                    peers=founders_peers(index, manifest=manifest, keys=keys, ports=ports),
+                    vault_of=manifest.operator(index).name if manifest.has_vault(index) else None,
                 )
                 load(directory.node(index).config_file, {}, {})
         except (ConfigError, MalformedError) as error:
@@ -155,16 +122,16 @@ class Network:
             )
             for index, at in enumerate(ports)
         )
-        described = _NetFile(FORMAT, genesis.chain_id().hex(), base, nodes)
-        directory.manifest_file.write_bytes(_pretty(manifest))
-        directory.net_file.write_bytes(_pretty(described))
+        described = NetFile(FORMAT, genesis.chain_id().hex(), base, nodes, count)
+        directory.manifest_file.write_bytes(pretty(manifest))
+        directory.net_file.write_bytes(pretty(described))
         return cls(directory, manifest, described)
 
     @classmethod
     def open(cls, directory: NetworkDir) -> Network:
         """The network in this directory. Raises NoNetworkError."""
         try:
-            described = msgspec.json.decode(directory.net_file.read_bytes(), type=_NetFile)
+            described = msgspec.json.decode(directory.net_file.read_bytes(), type=NetFile)
             manifest = msgspec.json.decode(directory.manifest_file.read_bytes(), type=Manifest)
         except FileNotFoundError:
             name = directory.path.name
@@ -188,9 +155,50 @@ class Network:
     def node(self, name: str) -> NodeInfo:
         """`node2` or `2`. Raises StateError."""
         digits = name.removeprefix("node")
-        if digits.isdecimal() and int(digits) < len(self.nodes):
-            return self.nodes[int(digits)]
-        raise StateError(f"there is no {name}: the nodes are node0 to node{len(self.nodes) - 1}")
+        found = self.at(int(digits)) if digits.isdecimal() else None
+        if found is None:
+            raise StateError(f"there is no {name}: the nodes are {', '.join(self.names)}")
+        return found
+
+    def at(self, index: int) -> NodeInfo | None:
+        """The node of this number, None if it has left or never was."""
+        return next((node for node in self.nodes if node.index == index), None)
+
+    @property
+    def names(self) -> list[str]:
+        """All nodes, as commands call them."""
+        return [node.name for node in self.nodes]
+
+    @property
+    def validators(self) -> list[NodeInfo]:
+        """The nodes that vote."""
+        return [node for node in self.nodes if node.standing is Standing.VALIDATOR]
+
+    @property
+    def next_index(self) -> int:
+        """The number of the next node that joins."""
+        return self._described.next_index
+
+    def describe(self, *nodes: NodeInfo) -> None:
+        """Write down what these nodes are now: new ones, or others in place of those of the same
+        number.
+        """
+        numbers = {node.index for node in nodes}
+        others = [node for node in self.nodes if node.index not in numbers]
+        self._write([*others, *nodes])
+
+    def forget(self, node: NodeInfo) -> None:
+        """It has left. Its home stays on the disk. Raises StateError while it runs."""
+        if node in self.alive():
+            raise StateError(f"{node.name} still runs")
+        self._write([other for other in self.nodes if other.index != node.index])
+
+    def _write(self, nodes: Iterable[NodeInfo]) -> None:
+        ordered = tuple(sorted(nodes, key=lambda node: node.index))
+        after = max(self.next_index, *(node.index + 1 for node in ordered))
+        described = msgspec.structs.replace(self._described, nodes=ordered, next_index=after)
+        replace_file(self.directory.net_file, pretty(described))
+        self.nodes, self._described = ordered, described
 
     def process(self, node: NodeInfo) -> ProcessId | None:
         """The process that runs, or last ran, the node; None after it was stopped."""
@@ -364,10 +372,6 @@ def _environment() -> dict[str, str]:
     """Ours, without what would configure a node: two developers get the same network."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MEDQUORUM_")}
     return kept | {"PYTHONUNBUFFERED": "1"}
-
-
-def _pretty(value: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
 
 
 def _remove_contents(directory: NetworkDir) -> None:

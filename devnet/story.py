@@ -15,7 +15,8 @@ from typing import Final, TypeVar
 
 from devnet.book import Book, Person, Step
 from devnet.errors import StateError
-from devnet.network import Network, NodeInfo
+from devnet.netfile import NodeInfo
+from devnet.network import Network
 from devnet.people import enrolment, exists
 from medquorum.client import Client
 from medquorum.codec import Wire, decode

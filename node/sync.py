@@ -212,11 +212,13 @@ class Sync:
     async def on_tip(self, peer: bytes, payload: bytes) -> None:
         """A peer announces its height.
 
-        One that is a single block ahead is about to tell us by itself.
+        One that is a single block ahead is about to tell us by itself. If it still is when it
+        announces itself again, it is not: on a chain at rest nobody tells an observer anything.
         """
-        height = decode(Tip, payload, size_max=len(payload)).height
-        self._claims[peer] = min(height, SYNC_HEIGHT_CLAIM_MAX)
-        if height > self._chain.tip.height + 1:
+        height = min(decode(Tip, payload, size_max=len(payload)).height, SYNC_HEIGHT_CLAIM_MAX)
+        again = self._claims.get(peer) == height
+        self._claims[peer] = height
+        if height > self._chain.tip.height + (0 if again else 1):
             self._wake.set()
 
     async def on_get_blocks(self, peer: bytes, payload: bytes) -> None:

@@ -202,7 +202,7 @@ async def bench(network: Network, accounts: int, workers: int) -> AsyncIterator[
 async def run(network: Network, *, accounts: int, seconds: float, search_s: float) -> Result:
     """All of it. The network must be running and have `CONFIG` and `PARAMS`."""
     limits = measure(network.directory.path)
-    validators = len(network.nodes)
+    validators = len(network.validators)
     async with bench(network, accounts, limits.cores) as running:
         search = await running.search(search_s)
         best = max(search, key=lambda step: step.committed_per_second)

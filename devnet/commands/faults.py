@@ -95,4 +95,4 @@ def _start(network: Network, name: str) -> None:
 
 
 def _explain(network: Network) -> None:
-    click.echo(arithmetic(network.engine, voting(network), len(network.nodes)))
+    click.echo(arithmetic(network.engine, voting(network), len(network.validators)))

@@ -12,7 +12,8 @@ import click
 
 from devnet.commands.context import Target, pass_target
 from devnet.limits import POLL_S
-from devnet.network import Network, NodeInfo
+from devnet.netfile import NodeInfo
+from devnet.network import Network
 
 _COLOURS = ("cyan", "magenta", "green", "blue", "yellow", "red")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")

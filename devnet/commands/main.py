@@ -26,6 +26,9 @@ COMMANDS: Final = {
     "stop": ("devnet.commands.faults", "Stop a node as an operator would."),
     "start": ("devnet.commands.faults", "Start a node."),
     "restart": ("devnet.commands.faults", "Stop and start a node."),
+    "add-node": ("devnet.commands.membership", "Let a node join, fetch the chain, and vote."),
+    "replace-node": ("devnet.commands.membership", "Give a validator's vote to a new machine."),
+    "remove-node": ("devnet.commands.membership", "Let a node leave, and stop it."),
     "load": ("devnet.commands.loading", "Send transactions at a rate; none may be lost."),
     "test": ("devnet.commands.testing", "Histories under faults, judged from outside."),
     "down": ("devnet.commands.running", "Stop all nodes; what they recorded stays."),
@@ -47,7 +50,7 @@ class Root(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: object = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        command: object = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
         if not isinstance(command, click.Command):
             raise TypeError(f"{COMMANDS[cmd_name][0]}.{cmd_name} is not a command")
         return command

@@ -17,7 +17,8 @@ from devnet.keys import BANNER
 from devnet.layout import NetworkDir
 from devnet.limits import PORT_TRIES_MAX, READY_S
 from devnet.manifest import DEFAULT_FILE, Manifest, load_manifest
-from devnet.network import Network, NodeInfo
+from devnet.netfile import NodeInfo
+from devnet.network import Network
 from devnet.processes import RunState
 from medquorum.quorum import EngineName
 
@@ -140,10 +141,9 @@ def require_same(
         raise StateError(
             f"the network's engine is {network.engine}; `devnet up --fresh` makes it anew"
         )
-    if validators not in (None, len(network.nodes)):
-        raise StateError(
-            f"the network has {len(network.nodes)} validators; `devnet up --fresh` makes it anew"
-        )
+    if validators not in (None, len(network.validators)):
+        count = len(network.validators)
+        raise StateError(f"the network has {count} validators; `devnet up --fresh` makes it anew")
     if base_port not in (None, 0, network.base_port):
         raise StateError(
             f"the network's base port is {network.base_port}; `devnet up --fresh` makes it anew"
@@ -169,7 +169,7 @@ def status(target: Target, as_json: bool, watch: bool) -> int:
                 click.clear()
             show.health(seen)
             click.echo(leadership(seen))
-            click.echo(arithmetic(network.engine, voting(network), len(network.nodes)))
+            click.echo(arithmetic(network.engine, voting(network), len(network.validators)))
         if not watch:
             return seen.health
         time.sleep(_WATCH_S)

@@ -36,7 +36,7 @@ def short(path: Path) -> str:
 
 def endpoints(network: Network) -> None:
     """Where everything is."""
-    click.echo(f"chain {network.chain_id}   ({tolerance(network.engine, len(network.nodes))})")
+    click.echo(f"chain {network.chain_id}   ({tolerance(network.engine, len(network.validators))})")
     table(
         ("node", "organisation", "API", "health, metrics", "members", "vault", "log"),
         [

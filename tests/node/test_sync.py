@@ -98,3 +98,22 @@ async def test_one_who_hands_out_blocks_slowly_does_not_keep_a_node_behind(
         sync.claim(slow, 5)
         assert await cluster.node(0).tracker.wait_height(6, 20)
     assert asked == [slow, quick, quick, quick, quick, quick]
+
+
+async def test_the_last_block_of_a_chain_at_rest_is_fetched_when_nobody_tells_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_cluster(tmp_path, 4, start=[0]) as cluster:
+        sync = cluster.node(0).sync
+        peer = cluster.genesis.validators[1].node_key
+        asked: asyncio.Queue[int] = asyncio.Queue()
+
+        async def answer(_peer: bytes, first: int) -> None:
+            asked.put_nowait(first)
+
+        monkeypatch.setattr(sync, "_request", answer)
+        monkeypatch.setattr(cluster.node(0).network, "connected", lambda: (peer,))
+        await sync.on_tip(peer, encode(Tip(1, 1)))
+        assert not sync._wake.is_set()
+        await sync.on_tip(peer, encode(Tip(1, 1)))
+        assert await asyncio.wait_for(asked.get(), 20) == 1
