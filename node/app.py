@@ -107,7 +107,12 @@ class Node:
         self.inbox = Inbox()
         self.timers = Timers(self._timer_fired)
         self.pool = Mempool(txs_max=config.mempool.txs_max, bytes_max=config.mempool.bytes_max)
-        self.roster = Roster(self.chain.tip.validators, self.chain.view())
+        self.addresses = [parse_peer(text) for text in config.p2p.peers]
+        self.roster = Roster(
+            self.chain.tip.validators,
+            self.chain.view(),
+            configured=[peer.node_key for peer in self.addresses],
+        )
         self.network = Network(keys.node.public, self.roster, metrics)
         self.bodies = Bodies(self.pool, self.network, self.threads.verifiers, self._stored)
         self.quotas = Quotas(config.rpc.quota_txs_per_second, config.rpc.quota_burst_txs, monotonic)
@@ -235,8 +240,8 @@ class Node:
             chain_id=self.chain.chain_id,
             host=self.config.p2p.host,
             port=self.config.p2p.port,
-            peers=[parse_peer(text) for text in self.config.p2p.peers],
-            is_member=self.roster.is_member,
+            peers=self.addresses,
+            is_member=self.roster.may_connect,
             on_frame=self.network.on_frame,
             on_peer=self._peer_changed,
             kinds=KINDS,
@@ -346,3 +351,4 @@ def parse_peer(text: str) -> PeerAddress:
         return PeerAddress(bytes.fromhex(key), host.strip("[]"), int(port))
     except (ValueError, AddressError) as error:
         raise ConfigError(f"p2p.peers: {text!r}: {error}") from None
+        before = self.network.members()

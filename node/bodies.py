@@ -69,7 +69,7 @@ class Bodies:
         """All transactions in order. Waits until the last has arrived: the caller cancels it when
         nobody needs it any more.
 
-        `holders` are node keys, asked in turn; everyone connected is asked after them.
+        `holders` are node keys, asked in turn; every member that is connected is asked after them.
         """
         found = {
             tx_id: transaction for tx_id in tx_ids if (transaction := self.find(tx_id)) is not None
@@ -88,7 +88,7 @@ class Bodies:
                 absent = [tx_id for tx_id, want in wanted.items() if not want.future.done()]
                 if not absent:
                     break
-                peers = [holders[turn]] if turn < len(holders) else list(self._network.connected())
+                peers = [holders[turn]] if turn < len(holders) else list(self._network.members())
                 self._ask(peers, absent)
                 await asyncio.wait(
                     [wanted[tx_id].future for tx_id in absent], timeout=FETCH_ATTEMPT_MS / 1000

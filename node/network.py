@@ -5,7 +5,7 @@ messages.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from consensus.engine import Received
 from consensus.messages import Message, SignedMessage, decode_message, encode_message
@@ -17,6 +17,11 @@ from node.limits import GOSSIP_BATCH_BYTES, GOSSIP_BATCH_TXS
 from node.roster import Roster
 from node.wire import FrameKind, TxBatch
 from p2p.model import Frame, Lane
+
+FROM_STRANGERS: Final = frozenset({FrameKind.TIP, FrameKind.BLOCKS})
+"""What a daemon that the operator named and the chain does not (yet) may say: how far it is, and
+certified blocks that it was asked for. It is told our height and asked for blocks, and no more.
+"""
 
 Handler = Callable[[bytes, bytes], Awaitable[None]]
 """Takes the peer's node key and the payload.
@@ -69,6 +74,9 @@ class Network:
 
     async def on_frame(self, frame: Frame) -> None:
         """Dispatch one frame. A payload that does not decode costs the peer its connection."""
+        if frame.kind not in FROM_STRANGERS and not self._roster.is_member(frame.peer):
+            self._counters.dropped("from_stranger")
+            return
         handler = self._handlers.get(frame.kind)
         if handler is None:
             self._counters.dropped("unhandled_kind")
@@ -89,8 +97,12 @@ class Network:
         self._counters.dropped(reason)
 
     def connected(self) -> tuple[bytes, ...]:
-        """Node keys of the connected peers."""
+        """Node keys of the connected peers, strangers included."""
         return () if self._links is None else self._links.connected()
+
+    def members(self) -> tuple[bytes, ...]:
+        """Node keys of the connected peers that the chain admits."""
+        return tuple(peer for peer in self.connected() if self._roster.is_member(peer))
 
     def send(self, peer: bytes, kind: FrameKind, message: Wire) -> bool:
         """Send a structure on the bulk lane."""
@@ -119,8 +131,12 @@ class Network:
             self._links.send(peer, Lane.CONSENSUS, FrameKind.CONSENSUS, payload)
 
     def gossip(self, raws: Sequence[bytes], peers: Sequence[bytes] | None = None) -> None:
-        """Send transactions once, in batches, to every connected peer (or to `peers`)."""
-        targets = self.connected() if peers is None else peers
+        """Send transactions once, in batches, to every connected member (or to those of `peers`):
+        what is to be in a block is for members only.
+        """
+        targets = self.members()
+        if peers is not None:
+            targets = tuple(peer for peer in targets if peer in peers)
         for batch in batches(raws):
             payload = encode(TxBatch(batch))
             for peer in targets:

@@ -117,6 +117,12 @@ def node_keys(view: View) -> Iterator[tuple[bytes, bytes]]:
         yield observer.node_key, observer.org
 
 
+def ever_connected(view: View, node_key: bytes) -> bool:
+    """Whether a daemon with this node key is, or once was, a member's."""
+    row = DAEMON_KEYS.get(view.read(NAMESPACE), node_key)
+    return row is not None and row.use == NODE_USE
+
+
 def paused(view: View, module: str) -> bool:
     """Whether the module is paused in the block being executed."""
     row = PAUSES.get(view.read(NAMESPACE), module)

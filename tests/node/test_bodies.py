@@ -61,7 +61,7 @@ class Peers:
         self.looked_for.append((tuple(tx_ids), bytes_max))
         return [self.committed[tx_id] for tx_id in tx_ids if tx_id in self.committed]
 
-    def connected(self) -> tuple[bytes, ...]:
+    def members(self) -> tuple[bytes, ...]:
         """Both."""
         return (HOLDER, OTHER)
 

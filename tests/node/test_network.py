@@ -51,7 +51,7 @@ class Links:
 def make_network() -> tuple[Network, Links, Counted]:
     """A network without a roster, which gossip does not need."""
     links, counted = Links(), Counted()
-    nobody: Any = None  # only votes ask the roster
+    nobody: Any = None  # blocks and heights are heard from strangers too
     network = Network(bytes(33), nobody, counted)
     network.attach(links)
     return network, links, counted
@@ -84,6 +84,6 @@ async def test_a_payload_that_does_not_decode_costs_the_peer_its_connection() ->
 
 async def test_a_kind_without_a_handler_is_counted_and_harmless() -> None:
     network, links, counted = make_network()
-    await network.on_frame(Frame(PEER, Lane.BULK, FrameKind.TXS, b""))
+    await network.on_frame(Frame(PEER, Lane.BULK, FrameKind.BLOCKS, b""))
     assert counted.reasons == ["unhandled_kind"]
     assert links.cut == []

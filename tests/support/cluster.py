@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from medquorum.block import Validator
-from medquorum.codec import encode
+from medquorum.codec import Wire, encode
 from medquorum.genesis import Genesis, GenesisOrg
 from medquorum.keys import SigningKey, derive_seed
 from medquorum.quorum import EngineName
@@ -29,8 +29,12 @@ from node.consensus_loop import run_consensus
 from node.errors import StopNode
 from node.home import Home
 from node.intake import Admission
+from node.ledger.decisions import APPROVE, Draft, proposal_id
+from node.ledger.identities import possession_bytes
+from node.ledger.proposals import Content, ProposalKind
 from node.ledger.registry import Registry
 from node.ledger.types import BUILT_IN
+from node.ledger.types.governance.bodies import CastVote, Execute, Propose
 from node.ledger.types.identity.bodies import KemSet
 from node.logs import configure
 from node.ops.metrics import Metrics
@@ -109,6 +113,7 @@ class Running:
                         node.inbox,
                         node.threads.writer,
                         durable=node.metrics.fsync,
+                        stepped=node.leadership.changed,
                     )
                 )
                 node.work.announce_work()
@@ -128,16 +133,28 @@ class Running:
 
 
 class Cluster:
-    """Nodes 0 to n - 1, some of which run. A stopped one keeps its home."""
+    """Nodes 0 to n - 1, some of which run, and `later` more that the genesis does not name. A
+    stopped one keeps its home. `peers` says whom each is configured to connect to: the other
+    founders, until a test changes it.
+    """
 
     def __init__(
-        self, root: Path, count: int, group: asyncio.TaskGroup, engine: EngineName = "pbft"
+        self,
+        root: Path,
+        count: int,
+        group: asyncio.TaskGroup,
+        engine: EngineName = "pbft",
+        later: int = 0,
     ) -> None:
         self._group = group
         self.root = root
         self.count = count
         self.genesis = make_genesis(count, engine)
-        self.ports = free_ports(count)
+        self.ports = free_ports(count + later)
+        self.peers = {
+            index: [other for other in range(count) if other != index]
+            for index in range(count + later)
+        }
         self.running: dict[int, Running] = {}
         self._nonce = 0
 
@@ -168,6 +185,38 @@ class Cluster:
             self.genesis.chain_id(), key_of(f"org{org}"), self._nonce, valid_until=valid_until
         )
 
+    def decision(
+        self,
+        kind: ProposalKind,
+        content: Content,
+        *more: tuple[str, Wire],
+        valid_until: int = 1_000,
+    ) -> Transaction:
+        """All founders propose, approve and carry out together. `more` comes before the last."""
+        self._nonce += 1
+        draft = Draft(str(kind), encode(content), self._nonce.to_bytes(16, "big"))
+        orgs = [founder.org for founder in self.genesis.organisations]
+        operations: list[tuple[str, Wire]] = [
+            ("gov.propose", Propose(orgs[0], draft)),
+            *(("gov.vote", CastVote(org, proposal_id(draft), APPROVE)) for org in orgs),
+            *more,
+            ("gov.execute", Execute(proposal_id(draft))),
+        ]
+        keys = [key_of(f"org{index}") for index in range(self.count)]
+        body = build(
+            chain_id=self.genesis.chain_id(),
+            nonce=self._nonce.to_bytes(16, "big"),
+            valid_until=valid_until,
+            operations=[Operation(name, 1, encode(body)) for name, body in operations],
+            signers=[key.public for key in keys],
+        )
+        return sign(body, keys)
+
+    def possession(self, index: int, org: bytes) -> bytes:
+        """The proof that `org` holds the vote key of a node."""
+        key = key_of(f"vote{index}")
+        return key.sign(possession_bytes(self.genesis.chain_id(), org, key.public))
+
     async def submit(self, index: int, *transactions: Transaction) -> list[Admission]:
         """Submit through a node, as its client."""
         return await self.node(index).intake.submit([tx.raw for tx in transactions], local=True)
@@ -193,9 +242,8 @@ class Cluster:
         if not SignState.exists(home.sign_state):
             SignState.create(home.sign_state, self.genesis.chain_id(), keys.validator.public)
         peers = tuple(
-            f"{self.genesis.validators[other].node_key.hex()}@127.0.0.1:{self.ports[other]}"
-            for other in range(self.count)
-            if other != index
+            f"{key_of(f'node{other}').public.hex()}@127.0.0.1:{self.ports[other]}"
+            for other in self.peers[index]
         )
         config = Config(
             p2p=P2P(port=self.ports[index], peers=peers), consensus=Consensus(round_ms=2_000)
@@ -215,11 +263,16 @@ class Cluster:
 
 @asynccontextmanager
 async def running_cluster(
-    root: Path, count: int, *, start: Sequence[int] | None = None, engine: EngineName = "pbft"
+    root: Path,
+    count: int,
+    *,
+    start: Sequence[int] | None = None,
+    engine: EngineName = "pbft",
+    later: int = 0,
 ) -> AsyncIterator[Cluster]:
-    """A cluster whose nodes all run (or those of `start`), and are all stopped at the end."""
+    """A cluster whose founders all run (or those of `start`), and are all stopped at the end."""
     async with asyncio.TaskGroup() as group:
-        cluster = Cluster(root, count, group, engine)
+        cluster = Cluster(root, count, group, engine, later)
         try:
             await cluster.start(*(range(count) if start is None else start))
             yield cluster
