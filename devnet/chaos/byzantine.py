@@ -4,7 +4,7 @@
 
 Below its lie it is honest: it keeps its log and its sign state, and hears everything. So it is as
 well informed as a liar can be, and what it says beside the truth is signed with its real key. It
-starts only on a chain whose name begins with `devnet-`.
+starts only on a chain whose name begins with `devnet-`, and whose engine is made for liars.
 """
 
 from __future__ import annotations
@@ -207,7 +207,11 @@ def main(words: list[str]) -> int:
         case _:
             sys.stderr.write(f"usage: byzantine {'|'.join(lies)} --home HOME\n")
             return USAGE
-    if not load_genesis(home).chain_name.startswith(DEVNET_PREFIX):
+    genesis = load_genesis(home)
+    if genesis.engine != "pbft":
+        sys.stderr.write(f"{genesis.engine} withstands crashes only: nobody may lie to it\n")
+        return USAGE
+    if not genesis.chain_name.startswith(DEVNET_PREFIX):
         sys.stderr.write(f"only a chain whose name begins with {DEVNET_PREFIX} may be lied to\n")
         return USAGE
     loaded = load(home.config_file, {}, {})

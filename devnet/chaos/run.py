@@ -34,7 +34,8 @@ from devnet.layout import NetworkDir
 from devnet.load import Plan, run_load, window_of
 from devnet.loadbook import Report
 from devnet.manifest import DEFAULT_FILE, load_manifest
-from devnet.network import Network, NodeInfo
+from devnet.netfile import NodeInfo
+from devnet.network import Network
 from devnet.sim.linearizability import first_problem
 from medquorum.client import Client
 from medquorum.history import ValidatorHistory
@@ -60,7 +61,11 @@ class History:
     @property
     def honest(self) -> list[NodeInfo]:
         """The nodes whose word counts."""
-        return [self.network.nodes[index] for index in self.scenario.honest]
+        return [node for node in self.network.nodes if node.index not in self.scenario.lying]
+
+    def expect(self) -> None:
+        """Watch those that are members now."""
+        self.watch.expect([node.url for node in self.honest])
 
 
 async def make_history(
@@ -71,7 +76,11 @@ async def make_history(
     """
     verdict = Verdict(name=scenario.name, seed=scenario.seed)
     manifest = load_manifest(
-        DEFAULT_FILE, name=scenario.name, validators=scenario.nodes, base_port=0
+        DEFAULT_FILE,
+        name=scenario.name,
+        engine=scenario.engine,
+        validators=scenario.nodes,
+        base_port=0,
     )
     manifest = msgspec.structs.replace(manifest, proxied=True, config=scenario.config)
     now_ms = time.time_ns() // 1_000_000
@@ -80,8 +89,7 @@ async def make_history(
         ports = [node.p2p for node in network.nodes]
         async with Proxy(ports, random.Random(scenario.seed)) as proxy:
             faults = Faults(network, proxy, say)
-            watch = Watch([network.nodes[index].url for index in scenario.honest])
-            history = History(network, scenario, faults, say, verdict, watch)
+            history = History(network, scenario, faults, say, verdict, Watch())
             await _run(history)
     except BaseExceptionGroup as group:
         # One cause is enough to tell; the others followed from it.
@@ -104,6 +112,7 @@ async def _run(history: History) -> None:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         async with _stage(history, "load"):
             await _endow(history)
+        history.expect()
         closing = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             load = group.create_task(_load(history))
@@ -189,6 +198,7 @@ async def _perturb(history: History) -> None:
         history.say(f"{begins - began:6.1f} s  {told(step)}")
         await history.faults.carry_out(step)
         history.watch.step(step, begins, told(step))
+        history.expect()
     await asyncio.sleep(max(0.0, began + history.scenario.seconds - time.monotonic()))
 
 
@@ -203,6 +213,7 @@ async def _recover(history: History) -> None:
     """Mend everything, and wait until each honest node has committed something new."""
     watch, figures = history.watch, history.verdict.figures
     await history.faults.mend()
+    history.expect()
     mended = time.monotonic()
     if not watch.is_calm():
         watch.ended.append((mended, "everything"))
@@ -212,8 +223,9 @@ async def _recover(history: History) -> None:
     history.verdict.examine(
         "all nodes commit again after everything is mended",
         [
-            f"{history.honest[number].name} did not within {RECOVER_S:.0f} s"
-            for number in watch.behind(mended)
+            f"{node.name} did not within {RECOVER_S:.0f} s"
+            for node in history.honest
+            if node.url in watch.behind(mended)
         ],
     )
 
@@ -319,7 +331,8 @@ def _stop(history: History) -> None:
         if stopped.node in history.honest and not (stopped.was_running and stopped.gracefully):
             problems.append(f"{stopped.node.name} did not end when it was asked to")
     verdict.examine("nodes end when they are asked to, and only then", problems)
-    liars = {network.nodes[liar.node].validator_key: liar.lie for liar in history.scenario.liars}
+    lies = {liar.node: liar.lie for liar in history.scenario.liars}
+    liars = {node.validator_key: lies[node.index] for node in network.nodes if node.index in lies}
     kinds: Counter[str] = Counter()
     false, missing = [], []
     for node in history.honest:

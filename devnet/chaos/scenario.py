@@ -35,7 +35,7 @@ from devnet.chaos.limits import (
 )
 from devnet.chaos.proxy import Cut, Quality
 from devnet.manifest import NetworkName
-from medquorum.quorum import faulty
+from medquorum.quorum import EngineName, faulty
 
 Index = Annotated[int, Meta(ge=0, lt=NODES_MAX)]
 Who: TypeAlias = Index | Literal["leader"]
@@ -166,6 +166,24 @@ class Skew(Step, frozen=True, tag="skew"):
     ms: Annotated[int, Meta(ge=-SKEW_MS_MAX, le=SKEW_MS_MAX)]
 
 
+class Join(Step, frozen=True, tag="join"):
+    """A new node joins: admitted as an observer, it fetches the chain, and then it gets a vote. It
+    has the next number.
+    """
+
+
+class Replace(Step, frozen=True, tag="replace"):
+    """A new node with other keys takes the vote of this one, which is stopped for good."""
+
+    node: Index
+
+
+class Remove(Step, frozen=True, tag="remove"):
+    """The members take a node's vote, and it is stopped for good."""
+
+    node: Index
+
+
 AnyStep: TypeAlias = (
     Kill
     | Start
@@ -183,7 +201,14 @@ AnyStep: TypeAlias = (
     | Restore
     | Wipe
     | Skew
+    | Join
+    | Replace
+    | Remove
 )
+
+
+_HONEST: Final = (Backup, Restore, Wipe, Skew, Replace, Remove)
+"""Steps that take an honest node."""
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -211,7 +236,7 @@ class Scenario(_Table, frozen=True):
     name: NetworkName
     seconds: Annotated[float, Meta(gt=0, le=SECONDS_MAX)] = 15.0
     nodes: Annotated[int, Meta(ge=1, le=NODES_MAX)] = 4
-    engine: Literal["pbft"] = "pbft"
+    engine: EngineName = "pbft"
     seed: Annotated[int, Meta(ge=0)] = 0
     config: dict[str, object] = {}
     load: LoadSpec = LoadSpec()
@@ -219,10 +244,14 @@ class Scenario(_Table, frozen=True):
     steps: Annotated[tuple[AnyStep, ...], Meta(max_length=STEPS_MAX)] = ()
 
     @property
-    def honest(self) -> tuple[int, ...]:
-        """The nodes of which everything is demanded."""
-        lying = {liar.node for liar in self.liars}
-        return tuple(index for index in range(self.nodes) if index not in lying)
+    def lying(self) -> frozenset[int]:
+        """The nodes of which nothing is demanded."""
+        return frozenset(liar.node for liar in self.liars)
+
+    @property
+    def joining(self) -> int:
+        """How many nodes join it."""
+        return sum(isinstance(step, Join | Replace) for step in self.steps)
 
 
 def load_scenario(file: Path) -> Scenario:
@@ -251,10 +280,13 @@ def parse(text: str) -> Scenario:
 def _check(scenario: Scenario) -> None:
     lying = [liar.node for liar in scenario.liars]
     named = {index for step in scenario.steps for index in _named(step)} | set(lying)
-    if any(index >= scenario.nodes for index in named):
-        raise ScenarioError(f"node {max(named)} is none of {scenario.nodes}")
+    total = scenario.nodes + scenario.joining
+    if any(index >= total for index in named) or any(index >= scenario.nodes for index in lying):
+        raise ScenarioError(f"node {max(named)} is none of {total}")
     if len(set(lying)) != len(lying):
         raise ScenarioError("a node lies in two ways")
+    if lying and scenario.engine == "raft":
+        raise ScenarioError("on raft nobody may lie")
     if len(lying) > faulty(scenario.nodes):
         raise ScenarioError(
             f"{len(lying)} of {scenario.nodes} lie, and at most {faulty(scenario.nodes)} may"
@@ -267,7 +299,10 @@ def _check(scenario: Scenario) -> None:
             kept.add(step.node)
         if isinstance(step, Restore) and step.node not in kept:
             raise ScenarioError(f"node {step.node} is restored before there is a backup")
-        if isinstance(step, Backup | Restore | Wipe | Skew) and step.node in lying:
+        if (
+            isinstance(step, Backup | Restore | Wipe | Skew | Replace | Remove)
+            and step.node in lying
+        ):
             raise ScenarioError(f"{step.__struct_config__.tag} needs an honest node")
 
 
@@ -277,7 +312,7 @@ def _named(step: AnyStep) -> list[int]:
             return list(step.nodes)
         case Partition():
             return [index for group in step.groups for index in group]
-        case RestartAll() | Resume() | Heal():
+        case RestartAll() | Resume() | Heal() | Join():
             return []
         case _:
             return [step.node] if isinstance(step.node, int) else []

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from devnet.layout import CHECKOUT
+from medquorum.quorum import EngineName
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -25,6 +26,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.engines(why="starts no network")
 def test_limits_are_measured_on_this_machine() -> None:
     ran = bench("limits", "--json")
     limits = json.loads(ran.stdout)
@@ -33,11 +35,14 @@ def test_limits_are_measured_on_this_machine() -> None:
     assert limits["fsync_us"] > 0
 
 
-def test_a_network_is_measured_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    short = ("--for", "1", "--search", "1", "--accounts", "10", "-n", "1")
+def test_a_network_is_measured_and_leaves_nothing_behind(
+    tmp_path: Path, engine: EngineName
+) -> None:
+    short = ("--for", "1", "--search", "1", "--accounts", "10", "-n", "1", "--engine", engine)
     ran = bench("e2e", *short, "--folder", str(tmp_path), "--json")
     assert ran.returncode == 0, ran.stderr
     result = json.loads(ran.stdout)
+    assert result["engine"] == engine
     saturation = result["saturation"]
     assert saturation["committed_per_second"] > 0
     assert result["lost"] == 0

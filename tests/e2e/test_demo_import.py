@@ -19,6 +19,7 @@ from devnet.people import enrol
 from medquorum import genesis as genesis_file
 from medquorum.client import Client
 from medquorum.keyfile import save_devnet_key
+from medquorum.quorum import EngineName
 from node.fhir.journal import Journal
 from tests.support.network import running_network
 
@@ -82,8 +83,10 @@ async def _on_chain(network: Network, pids: set[bytes]) -> dict[bytes, bytes]:
     return found
 
 
-def test_killed_in_the_middle_each_record_is_on_the_chain_once(tmp_path: Path) -> None:
-    with running_network(tmp_path) as network:
+def test_killed_in_the_middle_each_record_is_on_the_chain_once(
+    tmp_path: Path, engine: EngineName
+) -> None:
+    with running_network(tmp_path, engine=engine) as network:
         asyncio.run(_enrolled(network))
         file = hospitals_file(network, tmp_path)
         killed = start_import(file)

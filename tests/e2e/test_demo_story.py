@@ -23,6 +23,7 @@ from devnet.network import Network
 from devnet.story import Story
 from medquorum.client import Client
 from medquorum.errors import VerificationError
+from medquorum.quorum import EngineName
 from medquorum.receipt import VerifiedReceipt, verify_receipt
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -65,10 +66,11 @@ def receipts(network: Network) -> dict[str, VerifiedReceipt]:
     }
 
 
-def test_the_demonstration_tells_its_story_and_proves_it(root: Path) -> None:
-    told = devnet(root, "demo", "--base-port", "0")
+def test_the_demonstration_tells_its_story_and_proves_it(root: Path, engine: EngineName) -> None:
+    told = devnet(root, "demo", "--base-port", "0", "--engine", engine)
     assert told.returncode == 0, told.stdout + told.stderr
     network = Network.open(NetworkDir(root / "default"))
+    assert network.genesis.engine == engine
     took = re.search(r"done in ([0-9.]+) s", told.stdout)
     assert took is not None
     assert float(took[1]) < DEMO_S_MAX

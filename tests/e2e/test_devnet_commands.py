@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from devnet.layout import CHECKOUT
 from devnet.ports import HOST
+from medquorum.quorum import EngineName
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -45,17 +48,23 @@ def devnet(tmp_path: Path) -> Iterator[Devnet]:
     command("destroy", "-y")
 
 
-def test_a_network_comes_up_is_disturbed_and_goes_down(devnet: Devnet) -> None:
+def test_a_network_comes_up_is_disturbed_and_goes_down(devnet: Devnet, engine: EngineName) -> None:
     assert devnet("status").returncode == 3
-    first = devnet("up", "--base-port", "0")
+    first = devnet("up", "--base-port", "0", "--engine", engine)
     assert first.returncode == 0, first.stderr
     assert "PUBLIC" in first.stderr
     assert "Try:" in first.stdout
     assert "ready in" in first.stdout
-    assert devnet("status").returncode == 0
+    well = devnet("status")
+    assert (well.returncode, well.stdout.count("ready")) == (0, 4)
+    assert re.search(rf"^{engine}: node\d leads at height 1, (round|term) \d+$", well.stdout, re.M)
 
     again = devnet("up")
     assert (again.returncode, again.stdout.splitlines()[0]) == (0, "already running")
+    (other,) = set(get_args(EngineName)) - {engine}
+    refused = devnet("up", "--engine", other)
+    assert refused.returncode == 64
+    assert f"the network's engine is {engine}" in refused.stderr
 
     killed = devnet("kill", "node3")
     assert "pid" in killed.stdout
@@ -64,6 +73,7 @@ def test_a_network_comes_up_is_disturbed_and_goes_down(devnet: Devnet) -> None:
     assert "nothing commits" in devnet("pause", "node2").stdout
     seen = devnet("status", "--json")
     assert seen.returncode == 2
+    assert json.loads(seen.stdout)["engine"] == engine
     states = [node["state"] for node in json.loads(seen.stdout)["nodes"]]
     assert states == ["running", "running", "paused", "died"]
     assert devnet("kill", "node3").returncode == 64
@@ -81,6 +91,7 @@ def test_a_network_comes_up_is_disturbed_and_goes_down(devnet: Devnet) -> None:
     assert devnet("status").returncode == 3
 
 
+@pytest.mark.engines(why="about ports; one validator")
 def test_a_port_that_somebody_holds_is_named(devnet: Devnet) -> None:
     assert devnet("up", "-n", "1", "--base-port", "0").returncode == 0
     ports = devnet.ports()
@@ -95,6 +106,7 @@ def test_a_port_that_somebody_holds_is_named(devnet: Devnet) -> None:
     assert "pid" in refused.stderr
 
 
+@pytest.mark.engines(why="about questions and files; one validator")
 def test_what_cannot_be_undone_asks_first(devnet: Devnet) -> None:
     assert devnet("up", "-n", "1", "--base-port", "0").returncode == 0
     assert devnet("load", "--rate", "10", "--for", "1").returncode == 0

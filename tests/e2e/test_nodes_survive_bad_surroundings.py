@@ -15,6 +15,7 @@ import pytest
 from devnet import api
 from devnet.network import Network
 from devnet.ports import HOST
+from medquorum.quorum import EngineName
 from tests.support.network import (
     WAIT_S,
     assert_agreement,
@@ -48,41 +49,40 @@ def commit(network: Network, count: int) -> None:
             assert client.submit(tx, wait="committed", timeout_s=WAIT_S).state == "committed"
 
 
-def test_a_torn_log_tail_is_dropped_at_start(tmp_path: Path) -> None:
-    with running_network(tmp_path) as network:
-        commit(network, 3)
-        node = network.nodes[3]
-        network.kill(node)
-        log = network.directory.node(node.index).consensus_log
-        with log.open("ab") as stream:
-            # The beginning of a record whose rest never reached the disk.
-            stream.write((1000).to_bytes(4, "big") + b"\x01\x02\x03")
-        network.start([node])
-        network.wait_ready([node])
-        commit(network, 1)
-        assert_agreement(network)
+def test_a_torn_log_tail_is_dropped_at_start(network: Network) -> None:
+    commit(network, 3)
+    node = network.nodes[3]
+    network.kill(node)
+    log = network.directory.node(node.index).consensus_log
+    with log.open("ab") as stream:
+        # The beginning of a record whose rest never reached the disk.
+        stream.write((1000).to_bytes(4, "big") + b"\x01\x02\x03")
+    network.start([node])
+    network.wait_ready([node])
+    commit(network, 1)
+    assert_agreement(network)
 
 
-def test_a_log_damaged_in_the_middle_is_refused(tmp_path: Path) -> None:
-    with running_network(tmp_path) as network:
-        commit(network, 3)
-        node = network.nodes[3]
-        network.kill(node)
-        log = network.directory.node(node.index).consensus_log
-        damaged = bytearray(log.read_bytes())
-        assert len(damaged) > 200, "the log is too short to have a middle"
-        damaged[len(damaged) // 3] ^= 0xFF
-        log.write_bytes(damaged)
-        network.start([node])
-        assert network.exit_code(node, timeout_s=WAIT_S) == CORRUPT
-        said = network.directory.log_file(node.index).read_text()
-        assert "consensus.log" in said
-        # The other three neither need it nor are misled by it.
-        commit(network, 1)
+def test_a_log_damaged_in_the_middle_is_refused(network: Network) -> None:
+    commit(network, 3)
+    node = network.nodes[3]
+    network.kill(node)
+    log = network.directory.node(node.index).consensus_log
+    damaged = bytearray(log.read_bytes())
+    assert len(damaged) > 200, "the log is too short to have a middle"
+    damaged[len(damaged) // 3] ^= 0xFF
+    log.write_bytes(damaged)
+    network.start([node])
+    assert network.exit_code(node, timeout_s=WAIT_S) == CORRUPT
+    said = network.directory.log_file(node.index).read_text()
+    assert "consensus.log" in said
+    # The other three neither need it nor are misled by it.
+    commit(network, 1)
 
 
-def test_peers_that_connect_and_say_nothing_are_dropped(tmp_path: Path) -> None:
-    with running_network(tmp_path) as network, ExitStack() as stack:
+@pytest.mark.engines("pbft", why="about links that carry nothing")
+def test_peers_that_connect_and_say_nothing_are_dropped(network: Network) -> None:
+    with ExitStack() as stack:
         node = network.nodes[0]
         silent = [
             stack.enter_context(socket.create_connection((HOST, node.p2p), timeout=WAIT_S))
@@ -121,9 +121,11 @@ def tiny_disk(path: Path, size_mib: int) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
-def test_a_full_disk_stops_a_node_and_freed_space_brings_it_back(tmp_path: Path) -> None:
+def test_a_full_disk_stops_a_node_and_freed_space_brings_it_back(
+    tmp_path: Path, engine: EngineName
+) -> None:
     with (
-        running_network(tmp_path, config=LINES_OFF) as network,
+        running_network(tmp_path, engine=engine, config=LINES_OFF) as network,
         tiny_disk(tmp_path / "disk", 64) as disk,
     ):
         node = network.nodes[3]

@@ -5,17 +5,14 @@ from __future__ import annotations
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
-import msgspec
 import pytest
 
-from devnet import api
 from devnet.limits import STOP_S
 from devnet.load import Plan
 from devnet.loadbook import Report
-from devnet.network import Network, NodeInfo
+from devnet.network import Network
 from devnet.processes import RunState
 from tests.support.network import (
     WAIT_S,
@@ -24,7 +21,7 @@ from tests.support.network import (
     cheap_transaction,
     client_of,
     height_of,
-    running_network,
+    leader_of,
     under_load,
     wait_height,
 )
@@ -33,23 +30,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 SETUP_HEIGHTS = 20
 """Blocks that endowing the accounts takes before load begins; faults come after them."""
-
-
-@pytest.fixture
-def network(tmp_path: Path) -> Iterator[Network]:
-    with running_network(tmp_path) as running:
-        yield running
-
-
-class _Proposer(msgspec.Struct):
-    proposer: str
-
-
-def proposer_of(network: Network) -> NodeInfo:
-    """Who proposes next, as the first node sees it."""
-    seen = api.get_as(_Proposer, network.nodes[0].rpc, "/v1/consensus")
-    assert seen is not None
-    return next(node for node in network.nodes if node.validator_key == seen.proposer)
 
 
 def assert_nothing_lost(report: Report) -> None:
@@ -72,15 +52,15 @@ def test_every_node_commits_for_its_clients(network: Network) -> None:
     assert assert_agreement(network) >= 4
 
 
-@pytest.mark.parametrize("victim", ["a follower", "the proposer"])
+@pytest.mark.parametrize("victim", ["a follower", "the leader"])
 def test_a_killed_validator_loses_nothing_and_catches_up(
     network: Network, victim: str, record_property: Callable[[str, object], None]
 ) -> None:
     with under_load(network, Plan(rate=40, seconds=6)) as loading:
         wait_height(network.nodes[0], SETUP_HEIGHTS + 5)
-        proposer = proposer_of(network)
-        followers = [node for node in network.nodes if node != proposer]
-        node = proposer if victim == "the proposer" else followers[-1]
+        leader = leader_of(network)
+        followers = [node for node in network.nodes if node != leader]
+        node = leader if victim == "the leader" else followers[-1]
         network.kill(node)
         others = [other for other in network.nodes if other != node]
         wait_height(others[0], max(height_of(other) for other in others) + 2)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
+from medquorum.quorum import EngineName
 from node.cli.main import cli
 from tests.support.ports import free_ports
 
@@ -85,7 +86,9 @@ class Consortium:
         return org
 
 
-def found_alone(folder: Path, *settings: str, chain_name: str = "devnet-alone") -> Consortium:
+def found_alone(
+    folder: Path, *settings: str, chain_name: str = "devnet-alone", engine: EngineName = "pbft"
+) -> Consortium:
     """A home, ready to start, made with the commands that an operator uses."""
     made = Consortium(
         folder / "home", folder / "genesis.json", folder / "member.json", folder / "root.json", ""
@@ -96,7 +99,8 @@ def found_alone(folder: Path, *settings: str, chain_name: str = "devnet-alone") 
     ok("init", "--home", made.home, "--plain-devnet", *chosen)
     ok("keys", "gen", made.root_key, "--purpose", "organisation", "--plain-devnet")
     describe(made.home, made.root_key, made.member)
-    ok("genesis", "new", made.member, "--chain-name", chain_name, "-o", made.genesis)
+    terms = ("--chain-name", chain_name, "--engine", engine)
+    ok("genesis", "new", made.member, *terms, "-o", made.genesis)
     ok("genesis", "install", made.genesis, "--home", made.home)
     return Consortium(
         made.home, made.genesis, made.member, made.root_key, f"http://127.0.0.1:{rpc}"

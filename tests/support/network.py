@@ -23,9 +23,11 @@ from devnet.layout import NetworkDir
 from devnet.load import Plan, run_load
 from devnet.loadbook import Report
 from devnet.manifest import DEFAULT_FILE, load_manifest
-from devnet.network import Network, NodeInfo
+from devnet.netfile import NodeInfo
+from devnet.network import Network
 from medquorum.client_sync import SyncClient
 from medquorum.codec import encode
+from medquorum.quorum import EngineName
 from medquorum.transaction import Operation, Transaction, build, sign
 from node.ledger.types.payments.bodies import AccountKind, AccountOpen
 
@@ -36,10 +38,16 @@ VALID_HEIGHTS = 500
 
 @contextmanager
 def running_network(
-    root: Path, *, validators: int = 4, config: dict[str, object] | None = None
+    root: Path,
+    *,
+    engine: EngineName = "pbft",
+    validators: int = 4,
+    config: dict[str, object] | None = None,
 ) -> Iterator[Network]:
     """A network whose nodes are all ready. Nodes that a test stopped stay as they are."""
-    manifest = load_manifest(DEFAULT_FILE, name="e2e", validators=validators, base_port=0)
+    manifest = load_manifest(
+        DEFAULT_FILE, name="e2e", engine=engine, validators=validators, base_port=0
+    )
     manifest = msgspec.structs.replace(manifest, config=config or {})
     network = bring_up(NetworkDir(root / "e2e"), manifest)
     try:
@@ -89,6 +97,16 @@ def height_of(node: NodeInfo) -> int:
     status = api.status(node.rpc)
     assert status is not None, f"{node.name} does not answer"
     return status.height
+
+
+def leader_of(network: Network) -> NodeInfo:
+    """Who leads, as the first node that runs and knows it sees it."""
+    for node in network.alive():
+        seen = api.consensus(node.rpc)
+        for leader in network.nodes:
+            if seen is not None and leader.validator_key == seen.proposer:
+                return leader
+    raise AssertionError("nobody leads")
 
 
 def assert_agreement(network: Network) -> int:

@@ -179,7 +179,7 @@ def test_a_verdict_is_broken_by_one_problem_and_says_so_in_every_form() -> None:
 
 
 def watched(*nodes: Sequence[tuple[float, int]]) -> Watch:
-    return Watch([str(number) for number in range(len(nodes))], [list(node) for node in nodes])
+    return Watch({str(number): list(node) for number, node in enumerate(nodes)})
 
 
 def test_a_network_has_recovered_when_its_slowest_node_has() -> None:
@@ -187,7 +187,7 @@ def test_a_network_has_recovered_when_its_slowest_node_has() -> None:
     assert watch.committed_after(3) == 7
     assert watch.committed_after(0) == 1
     assert watch.committed_after(7) is None
-    assert (watch.behind(3), watch.behind(6), watch.behind(7)) == ([], [0], [0, 1])
+    assert (watch.behind(3), watch.behind(6), watch.behind(7)) == ([], ["0"], ["0", "1"])
 
 
 def test_a_recovery_that_the_next_fault_interrupts_is_not_measured() -> None:

@@ -178,6 +178,14 @@ def test_nobody_lies_on_an_earnest_chain(
     assert "devnet-" in capsys.readouterr().err
 
 
+def test_nobody_lies_to_an_engine_that_withstands_crashes_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crashing = found_alone(tmp_path, engine="raft")
+    assert byzantine.main(["silent", "--home", str(crashing.home)]) == byzantine.USAGE
+    assert "raft withstands crashes only" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [[], ["silent"], ["joke", "--home", "x"]])
 def test_an_unknown_lie_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert byzantine.main(words) == byzantine.USAGE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -23,7 +24,7 @@ from devnet.chaos.scenario import (
     load_scenario,
     parse,
 )
-from medquorum.quorum import faulty
+from medquorum.quorum import EngineName, faulty
 
 SCENARIOS = sorted((Path(__file__).parents[3] / "devnet" / "scenarios").glob("*.toml"))
 WHOLE = """
@@ -55,7 +56,7 @@ def test_a_scenario_is_read_as_it_is_written() -> None:
         Kill(at=3, node="leader"),
         Partition(at=4, groups=((0,), (1, 2, 3, 4, 5, 6)), how=Cut.RESET),
     )
-    assert scenario.honest == (0, 1, 2, 3, 4, 5)
+    assert scenario.lying == {6}
     assert scenario.config == {"consensus.round_ms": 500}
 
 
@@ -79,6 +80,16 @@ def test_what_cannot_be_meant_is_refused(change: str, complaint: str) -> None:
     with pytest.raises(ScenarioError) as raised:
         parse(WHOLE.replace(old, new, 1))
     assert any(part in str(raised.value) for part in complaint.split("|"))
+
+
+def test_a_scenario_is_for_either_engine() -> None:
+    honest = 'name = "x"\nengine = "raft"\n'
+    assert parse(honest).engine == "raft"
+    assert parse(dump(parse(honest))) == parse(honest)
+    with pytest.raises(ScenarioError, match="on raft nobody may lie"):
+        parse(honest + '[[liars]]\nnode = 0\nlie = "silent"\n')
+    with pytest.raises(ScenarioError, match="paxos"):
+        parse('name = "x"\nengine = "paxos"\n')
 
 
 def test_more_liars_than_may_lie_are_refused() -> None:
@@ -106,6 +117,7 @@ def test_there_are_scenarios_for_the_faults_that_hospitals_know() -> None:
     assert {file.stem for file in SCENARIOS} >= {
         "equivocator",
         "kill-leader",
+        "members",
         "partition",
         "pause",
         "restart-all",
@@ -125,9 +137,11 @@ def test_a_seed_is_one_scenario_and_seeds_differ() -> None:
 def test_all_faults_are_drawn_and_lies_too() -> None:
     drawn = [scenario_of(seed) for seed in range(300)]
     kinds = Counter(type(step).__name__ for scenario in drawn for step in scenario.steps)
-    assert len(kinds) == 16, kinds
-    assert len(FAULTS) == 12
+    assert len(kinds) == 19, kinds
+    assert len(FAULTS) == 15
     assert len({liar.lie for scenario in drawn for liar in scenario.liars}) == 5
+    assert {scenario.engine for scenario in drawn} == set(get_args(EngineName))
+    assert {scenario.nodes for scenario in drawn} == {3, 4, 5, 7}
 
 
 def _assert_it_can_recover(scenario: Scenario) -> None:

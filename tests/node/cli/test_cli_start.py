@@ -6,10 +6,12 @@ import json
 import os
 import socket
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from medquorum.genesis import dump
+from medquorum.quorum import EngineName
 from node.home import Home
 from tests.support.chain import genesis_of
 from tests.support.cli import Consortium, found_alone, ok, process, run, started
@@ -33,7 +35,11 @@ def refused(alone: Consortium, code: int, *complaints: str, flags: tuple[str, ..
     assert "Traceback" not in said
 
 
-def test_it_starts_tells_its_status_and_stops_at_sigterm(alone: Consortium) -> None:
+@pytest.mark.parametrize("engine", get_args(EngineName))
+def test_it_starts_tells_its_status_and_stops_at_sigterm(
+    tmp_path: Path, engine: EngineName
+) -> None:
+    alone = found_alone(tmp_path, engine=engine)
     with started(alone.home) as daemon:
         shown = json.loads(ok("status", "--rpc", alone.rpc, "--json"))
         assert (shown["chain_name"], shown["role"]) == ("devnet-alone", "validator")
