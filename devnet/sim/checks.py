@@ -10,18 +10,27 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from consensus.engine import Effects, Event
-from consensus.messages import Commit, Message, Vote, decode_message, vote_payload, vote_phase
+from consensus.messages import (
+    Commit,
+    Message,
+    SignedMessage,
+    Vote,
+    decode_message,
+    vote_payload,
+    vote_phase,
+    vote_position,
+)
+from consensus.raft.messages import ACK_PHASE, Ack, RaftVote, raft_payload
+from devnet.sim.checks_raft import RaftChecks
 from devnet.sim.machine import Machine
 from devnet.sim.world import World
 from medquorum.block import Result, ValidatorSet
 from medquorum.certificate import CommitCertificate, VoteTag, unpack_signers, vote_bytes
-from medquorum.errors import DecodeError, MedQuorumError
+from medquorum.errors import DecodeError
 from medquorum.genesis import Genesis
 from medquorum.keys import verify
-from medquorum.receipt import verify_receipt
 from node.ledger.errors import UnservedCodeError
 from node.limits import FETCHED_TXS_KEPT, INBOX_EVENTS_MAX, INTAKE_TXS_MAX
-from node.receipts import receipt_file
 from node.wire import FrameKind
 from storage.chain import CommittedBlock
 from storage.errors import DamagedError, DiskError, DoubleSignRefusedError, FormatError
@@ -81,6 +90,9 @@ class Checker:
             tuple[str, bytes, int, int, int], tuple[tuple[bytes | int, ...], int]
         ] = {}
         self._last: tuple[bytes, Message] | None = None
+        self._kept: dict[str, list[Ack]] = {}
+        """Acks of leaders for themselves that are perhaps not on their disks yet, by machine."""
+        self.raft = RaftChecks(world.fail, self._could_settle, self.sets.get, genesis.chain_id())
 
     def is_honest(self, machine: Machine) -> bool:
         """Whether everything is demanded of this machine."""
@@ -99,6 +111,7 @@ class Checker:
         self.world.mix(machine.name.encode() + certificate.block_hash + certificate.result_hash)
         if not self.is_honest(machine):
             return
+        self._count_kept(machine)
         self._tips[machine.name] = header.height
         self.rounds_max = max(self.rounds_max, certificate.round)
         new = header.height not in self.settled
@@ -106,6 +119,8 @@ class Checker:
         if not new and header.height + 1 in self.sets:
             return
         self._check_certificate(header.hash(), header.height, block.result, certificate)
+        if self.genesis.engine == "raft":
+            self.raft.committed(header, certificate)
         self.sets[header.height + 1] = block.next_validators
         self.world.note(
             f"{machine.name}: height {header.height} round {certificate.round}"
@@ -122,6 +137,9 @@ class Checker:
             self.world.fail(f"S1: height {height}: {by} has another block than {known.by}")
         elif known.result_hash != result_hash:
             self.world.fail(f"S3: height {height}: {by} has another result than {known.by}")
+
+    def _could_settle(self, height: int, block_hash: bytes, result_hash: bytes) -> None:
+        self._settles(height, block_hash, result_hash, "a possible certificate")
 
     def _check_certificate(
         self, block_hash: bytes, height: int, result: Result, certificate: CommitCertificate
@@ -156,29 +174,56 @@ class Checker:
         if self._last is None or self._last[0] is not payload:
             self._last = (payload, decode_message(payload))
             message = self._last[1]
-            if isinstance(message, Vote) and machine.validator is not None:
+            if machine.validator is None:
+                return
+            if isinstance(message, SignedMessage):
                 self._voted(machine, machine.validator.public, message)
+            else:
+                self.raft.told(machine.name, machine.validator.public, message)
 
-    def _voted(self, machine: Machine, key: bytes, vote: Vote) -> None:
-        if vote.signer != key or machine.node is None:
+    def _voted(self, machine: Machine, key: bytes, vote: SignedMessage) -> None:
+        position = vote_position(vote)
+        if vote.signer != key or machine.node is None or position is None:
             return
+        self._count_kept(machine)
         self.votes += 1
-        place = (vote.height, vote.round, vote_phase(vote))
-        said = self._said.setdefault((key, *place), vote_payload(vote))
-        if said != vote_payload(vote):
+        place = (position.height, position.round, position.phase)
+        payload = raft_payload(vote) if isinstance(vote, RaftVote) else vote_payload(vote)
+        said = self._said.setdefault((key, *place), payload)
+        if said != payload:
             self.world.fail(f"S2: {machine.name} said two things at {place}")
         disk, home, guard = machine.disk, machine.home, machine.node.stores.guard
         if not (disk.is_synced(home.consensus_log) and disk.is_synced(home.sign_state)):
             self.world.fail(f"S2: {machine.name} voted at {place} before it was durable")
         if guard is None or guard.last is None or guard.last < place:
             self.world.fail(f"S2: {machine.name} voted at {place} past its sign state")
+        if isinstance(vote, Commit | Ack):
+            self._one_result(machine, key, vote)
         if isinstance(vote, Commit):
-            self._commit_said(machine, key, vote)
+            self._commit_said(key, vote)
+        elif isinstance(vote, RaftVote):
+            self.raft.said(machine.name, vote)
 
-    def _commit_said(self, machine: Machine, key: bytes, vote: Commit) -> None:
+    def _count_kept(self, machine: Machine) -> None:
+        """A leader's ack counts as soon as it is on its own disk, which the sign state shows."""
+        kept = self._kept.get(machine.name)
+        if not kept or machine.node is None:
+            return
+        guard = machine.node.stores.guard
+        last = (0, 0, 0) if guard is None or guard.last is None else guard.last
+        self._kept[machine.name] = []
+        for ack in kept:
+            if last >= (ack.height, ack.term, ACK_PHASE):
+                self._voted(machine, ack.signer, ack)
+            else:
+                self._kept[machine.name].append(ack)
+
+    def _one_result(self, machine: Machine, key: bytes, vote: Commit | Ack) -> None:
         signed = self._results.setdefault((key, vote.height, vote.block_hash), vote.result_hash)
         if signed != vote.result_hash:
             self.world.fail(f"S2: {machine.name} signed two results of one block")
+
+    def _commit_said(self, key: bytes, vote: Commit) -> None:
         members = self.sets.get(vote.height)
         if members is None:
             return
@@ -188,7 +233,7 @@ class Checker:
         signers.add(key)
         # A certificate that could exist counts as one: Byzantine validators sign anything.
         if len(signers & keys) + len(self.byzantine & keys) >= self.quorum(len(keys)):
-            self._settles(vote.height, vote.block_hash, vote.result_hash, "a possible certificate")
+            self._could_settle(vote.height, vote.block_hash, vote.result_hash)
 
     def received(self, machine: Machine, peer: bytes, kind: int, payload: bytes) -> None:
         """Note where an honest node is shown a contradiction: it must not keep that to itself."""
@@ -217,6 +262,7 @@ class Checker:
     def stepped(self, machine: Machine, event: Event, effects: Effects) -> None:
         """No honest validator is convicted, blamed, or made to halt."""
         del event
+        self._keep_acks(machine, effects)
         for evidence in effects.evidence:
             self.evidence[evidence.kind] += 1
             if evidence.validator not in self.byzantine:
@@ -231,6 +277,14 @@ class Checker:
         if effects.halt is not None:
             self.world.fail(f"{machine.name} halts: {effects.halt.reason} {effects.halt.detail}")
 
+    def _keep_acks(self, machine: Machine, effects: Effects) -> None:
+        """What a leader says to itself does not pass the network."""
+        self._count_kept(machine)
+        key = None if machine.validator is None else machine.validator.public
+        for send in effects.send:
+            if send.to == key and isinstance(send.message, Ack):
+                self._kept.setdefault(machine.name, []).append(send.message)
+
     # S5, S7: what survives, and what ends.
 
     def booted(self, machine: Machine) -> None:
@@ -241,6 +295,7 @@ class Checker:
         known = self._tips.get(machine.name, 0)
         if machine.amnesiac:
             machine.amnesiac = False
+            self._kept.pop(machine.name, None)
             self._tips[machine.name] = chain.tip.height
         elif chain.tip.height < known:
             self.world.fail(f"S5: {machine.name} had {known} and came back at {chain.tip.height}")
@@ -290,56 +345,6 @@ class Checker:
             patience = node.driver.engine.status().round_timeout_ms
             if patience > machine.config.consensus.round_ms_max:
                 self.world.fail(f"L3: a round of {machine.name} lasts {patience} ms")
-
-    # At the end.
-
-    def check_receipts(self, machine: Machine, limit: int) -> int:
-        """Receipts of committed transactions verify; changed or made-up ones do not (S6)."""
-        if machine.node is None:
-            return 0
-        blocks = machine.node.chain.blocks
-        known = sorted(tx for tx, place in self.where.items() if place[0] <= blocks.tip())
-        chosen = self.world.rng.sample(known, min(limit, len(known)))
-        for tx_id in chosen:
-            data = receipt_file(blocks, tx_id)
-            if data is None:
-                self.world.fail(f"S6: {machine.name} has no receipt of {tx_id.hex()[:16]}")
-                continue
-            height, _, code = self.where[tx_id]
-            proven = verify_receipt(data, self.genesis)
-            if (proven.height, proven.code) != (height, code):
-                self.world.fail(f"S6: a receipt says {proven.height} {proven.code}")
-            self._check_forged(data)
-        if receipt_file(blocks, bytes(32)) is not None:
-            self.world.fail("S6: there is a receipt of nothing")
-        return len(chosen)
-
-    def _check_forged(self, data: bytes) -> None:
-        place = self.world.rng.randrange(len(data))
-        forged = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
-        try:
-            verify_receipt(forged, self.genesis)
-        except MedQuorumError:
-            return
-        if forged.split() != data.split():
-            self.world.fail("S6: a changed receipt verifies")
-
-    def check_equal_states(self, machines: list[Machine]) -> None:
-        """Machines of equal height have the same state, pair by pair (S3)."""
-        found: dict[int, tuple[str, bytes]] = {}
-        for machine in machines:
-            if machine.node is None or not self.is_honest(machine):
-                continue
-            chain = machine.node.chain
-            spaces = tuple(
-                pair
-                for module in machine.registry.modules
-                for pair in chain.state.scan(module.name, b"", b"\xff" * 64)
-            )
-            digest = repr(spaces).encode()
-            name, other = found.setdefault(chain.tip.height, (machine.name, digest))
-            if other != digest:
-                self.world.fail(f"S3: {machine.name} and {name} differ at {chain.tip.height}")
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

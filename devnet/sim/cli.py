@@ -150,7 +150,8 @@ def line(report: Report, engine: EngineName) -> str:
 def _summary(outcome: Outcome) -> str:
     return (
         f"heights={outcome.heights} rounds={outcome.rounds} txs={outcome.transactions}"
-        f" evidence={outcome.evidence} stops={outcome.stops} healed={outcome.healed_ms:.0f}ms"
+        f" votes={outcome.votes} evidence={outcome.evidence} stops={outcome.stops}"
+        f" healed={outcome.healed_ms:.0f}ms"
     )
 
 

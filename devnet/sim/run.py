@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from devnet.sim.adversary import Adversary
 from devnet.sim.checks import Checker
+from devnet.sim.checks_end import check_equal_states, check_receipts
 from devnet.sim.clients import Client, Office, unfinished
 from devnet.sim.cluster import Cluster, found, key_of
 from devnet.sim.council import Council, upgrade
@@ -203,8 +204,8 @@ class Run:
             if not status.executed and tx_id in checker.where:
                 raise Violation(f"S5: a client saw {tx_id.hex()[:16]} expire, and it is in a block")
         for machine in self.honest:
-            checker.check_receipts(machine, RECEIPTS_CHECKED)
-        checker.check_equal_states(self.net.machines)
+            check_receipts(checker, machine, RECEIPTS_CHECKED)
+        check_equal_states(checker, self.net.machines)
         checker.check_evidence()
         if self.world.violation is not None:
             raise self.world.violation
