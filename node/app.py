@@ -32,6 +32,8 @@ from node.bodies import Bodies
 from node.config.schema import Config
 from node.driver import Driver
 from node.errors import ConfigError, RefusedError
+from node.evidence.book import EvidenceBook
+from node.evidence.exchange import EvidenceExchange
 from node.home import Home
 from node.inbox import Inbox
 from node.intake import Intake
@@ -43,7 +45,6 @@ from node.ports import EnginePorts
 from node.probation import Probation, voting_from
 from node.quota import Quotas
 from node.receipts import raw_transactions
-from node.record import Recorder
 from node.reminder import Reminder
 from node.roster import Roster
 from node.stores import Stores
@@ -134,7 +135,10 @@ class Node:
             waiting=self.pool.local,
             gossip=self.network.gossip,
         )
-        self.recorder = Recorder(stores.evidence, self.threads.writer, metrics, self.spawn)
+        self.evidence = EvidenceBook(
+            stores.evidence.records, self.chain.chain_id, self.chain.genesis.engine
+        )
+        self.exchange = self._make_exchange()
         self.driver = Driver(
             self._make_engine(), stores.consensus_log, stores.guard, self._make_ports()
         )
@@ -230,8 +234,23 @@ class Node:
             work=self.work,
             sync=self.sync,
             roster=self.roster,
-            recorder=self.recorder,
+            metrics=self.metrics,
+            evidence=self.exchange.found,
             log=self.log.bind(part="consensus"),
+        )
+
+    def _make_exchange(self) -> EvidenceExchange:
+        if self.evidence.unreadable > 0:
+            self.log.warning("evidence_unreadable", count=self.evidence.unreadable)
+        return EvidenceExchange(
+            book=self.evidence,
+            journal=self.stores.evidence,
+            chain=self.chain,
+            peers=self.network,
+            threads=self.threads,
+            counts=self.metrics,
+            spawn=self.spawn,
+            log=self.log.bind(part="evidence"),
         )
 
     def _make_transport(self) -> Transport:
@@ -260,6 +279,8 @@ class Node:
         self.network.handle(FrameKind.GET_BLOCKS, self.sync.on_get_blocks)
         self.network.handle(FrameKind.BLOCKS, self.sync.on_blocks)
         self.network.handle(FrameKind.TIP, self._on_tip)
+        self.network.handle(FrameKind.EVIDENCE, self.exchange.on_evidence)
+        self.network.handle(FrameKind.EVIDENCE_SETTLED, self.exchange.on_settled)
         self.chain.on_commit(self._membership_changed)
         self.chain.on_commit(self.tracker.on_commit)
         self.chain.on_commit(self._count_commit)
@@ -306,6 +327,7 @@ class Node:
     async def _on_tip(self, peer: bytes, payload: bytes) -> None:
         await self.sync.on_tip(peer, payload)
         self.reminder.on_tip(peer)
+        self.exchange.on_tip(peer)
 
     def _count_commit(self, block: CommittedBlock) -> None:
         self.metrics.committed(block, self._voters)
@@ -326,6 +348,7 @@ class Node:
         else:
             self.sync.lost(peer)
             self.reminder.lost(peer)
+            self.exchange.lost(peer)
 
 
 def _names(validators: ValidatorSet) -> dict[int, str]:

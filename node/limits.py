@@ -65,8 +65,13 @@ BLOCK_TIME_AHEAD_MS: Final = 5_000
 LOG_RECORDS_KEPT_BYTES: Final = 4 * 1024 * 1024
 """The consensus log is compacted once it is larger than this."""
 
-EVIDENCE_KEPT_MAX: Final = 1_000
-"""Proofs of misbehaviour that are kept. Each convicts; a thousand more say nothing new."""
+# Evidence.
+EVIDENCE_PER_KIND_MAX: Final = 4
+"""Pieces of evidence kept of one validator and kind. One convicts; more say nothing new."""
+EVIDENCE_KEPT_MAX: Final = 3 * EVIDENCE_PER_KIND_MAX * VALIDATORS_MAX
+"""All together: as if every validator had done everything."""
+EVIDENCE_PER_MESSAGE: Final = 16
+"""Pieces offered to a peer at once. It has to verify them all."""
 
 # Sync.
 PRUNE_INTERVAL_S: Final = 5.0
@@ -75,8 +80,20 @@ PRUNE_ENTRIES: Final = 5_000
 SYNC_BLOCKS_PER_REQUEST: Final = 32
 SYNC_BYTES_PER_RESPONSE: Final = 8 * 1024 * 1024
 SYNC_TIMEOUT_MS: Final = 5_000
+PEERS_HEARD_MAX: Final = 4_096
+"""Peers whose last announcement is remembered, connected or not: more than may be members."""
 SYNC_HEIGHT_CLAIM_MAX: Final = 10**12
 """A peer that claims a greater height is lying; no chain gets there."""
+
+# Changes of the validators.
+PREFLIGHT_BEHIND_MAX: Final = 10
+"""Heights that a validator may lack when it announces itself and still be called level: blocks are
+made while the announcement travels.
+"""
+PREFLIGHT_SILENT_S: Final = 5.0
+"""A connected validator that has not announced its height for so long is not there: every daemon
+does it once a second.
+"""
 
 # API.
 HTTP_CONNECTIONS_MAX: Final = 4_096

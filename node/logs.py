@@ -47,6 +47,7 @@ ALLOWED: Final = frozenset(
         "free_bytes",
         "target",
         "kind",
+        "evidence",
         "validator",
         "name",
         "status",

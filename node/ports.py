@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
@@ -25,15 +26,11 @@ from node.sync import Sync
 from node.timers import Timers
 
 
-class Recorder(Protocol):
-    """Counts and keeps what operators must see."""
+class Counts(Protocol):
+    """The metrics, as the ports need them."""
 
     def dropped(self, reason: str) -> None:
         """Input that the engine ignored."""
-        ...
-
-    def evidence(self, evidence: Evidence) -> None:
-        """Proof that a validator misbehaved; kept durably."""
         ...
 
 
@@ -48,7 +45,8 @@ class EnginePorts:
         work: BlockWork,
         sync: Sync,
         roster: Roster,
-        recorder: Recorder,
+        metrics: Counts,
+        evidence: Callable[[Evidence], None],
         log: FilteringBoundLogger,
     ) -> None:
         self._network = network
@@ -56,7 +54,8 @@ class EnginePorts:
         self._work = work
         self._sync = sync
         self._roster = roster
-        self._recorder = recorder
+        self._metrics = metrics
+        self._evidence = evidence
         self._log = log
 
     def send(self, to: bytes | None, message: Message) -> None:
@@ -90,9 +89,8 @@ class EnginePorts:
         self._work.commit(decided)
 
     def evidence(self, evidence: Evidence) -> None:
-        """Keep it and say so loudly: it never comes from an honest mistake of the network."""
-        self._log.error("byzantine_evidence", validator=evidence.validator, kind=evidence.kind)
-        self._recorder.evidence(evidence)
+        """Have it verified, kept and passed on."""
+        self._evidence(evidence)
 
     def fault(self, fault: PeerFault) -> None:
         """Drop the peer by name."""
@@ -103,7 +101,7 @@ class EnginePorts:
 
     def dropped(self, reason: str) -> None:
         """Count it."""
-        self._recorder.dropped(reason)
+        self._metrics.dropped(reason)
 
     def halt(self, halt: Halt) -> None:
         """Voting is over for this node: say so. The engine remembers it, restarts included."""

@@ -13,8 +13,10 @@ from msgspec import Meta
 from medquorum.block import Header, Result
 from medquorum.certificate import CommitCertificate
 from medquorum.codec import U16, Hash, Height, Wire, decode
+from medquorum.evidence import EVIDENCE_BYTES_MAX, Evidence
 from medquorum.transaction import TX_BYTES_MAX
 from node.limits import (
+    EVIDENCE_PER_MESSAGE,
     FETCH_TXS_MAX,
     GOSSIP_BATCH_BYTES,
     SYNC_BLOCKS_PER_REQUEST,
@@ -26,6 +28,7 @@ CONSENSUS_BYTES_MAX: Final = 4 * 1024 * 1024
 BATCH_BYTES_MAX: Final = GOSSIP_BATCH_BYTES + TX_BYTES_MAX + 64 * 1024
 TXS_BYTES_MAX: Final = 16 * 1024 * 1024
 BLOCKS_BYTES_MAX: Final = SYNC_BYTES_PER_RESPONSE + TXS_BYTES_MAX
+EVIDENCE_BATCH_BYTES_MAX: Final = EVIDENCE_PER_MESSAGE * EVIDENCE_BYTES_MAX
 
 
 class FrameKind(IntEnum):
@@ -38,6 +41,8 @@ class FrameKind(IntEnum):
     GET_BLOCKS = 5
     BLOCKS = 6
     TIP = 7
+    EVIDENCE = 8
+    EVIDENCE_SETTLED = 9
 
 
 KINDS: Final[dict[int, KindLimit]] = {
@@ -48,6 +53,10 @@ KINDS: Final[dict[int, KindLimit]] = {
     FrameKind.GET_BLOCKS: KindLimit("get_blocks", Lane.BULK, 64, 50, 200),
     FrameKind.BLOCKS: KindLimit("blocks", Lane.BULK, BLOCKS_BYTES_MAX, 50, 200),
     FrameKind.TIP: KindLimit("tip", Lane.BULK, 64, 200, 1_000),
+    FrameKind.EVIDENCE: KindLimit("evidence", Lane.BULK, EVIDENCE_BATCH_BYTES_MAX, 20, 200),
+    FrameKind.EVIDENCE_SETTLED: KindLimit(
+        "evidence_settled", Lane.BULK, 64 + EVIDENCE_PER_MESSAGE * 34, 20, 200
+    ),
 }
 
 
@@ -91,6 +100,18 @@ class Tip(Wire):
 
     version: U16
     height: Height
+
+
+class EvidenceBatch(Wire):
+    """Pieces of evidence that the sender has verified, and holds."""
+
+    pieces: Annotated[tuple[Evidence, ...], Meta(min_length=1, max_length=EVIDENCE_PER_MESSAGE)]
+
+
+class EvidenceSettled(Wire):
+    """Ids of pieces that the sender needs no more: it has them, or enough of their kind."""
+
+    ids: Annotated[tuple[Hash, ...], Meta(min_length=1, max_length=EVIDENCE_PER_MESSAGE)]
 
 
 class BlockBody(Wire):

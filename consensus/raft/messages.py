@@ -248,7 +248,12 @@ _TAGS: Final = (VoteTag.ROUND_CHANGE, VoteTag.PROPOSAL, VoteTag.APPEND)
 """By phase."""
 
 
+def raft_tag(vote: RaftVote) -> VoteTag:
+    """What a vote's signature means."""
+    return _TAGS[raft_phase(vote)]
+
+
 def raft_position(vote: RaftVote) -> VotePosition:
     """Where a vote stands in its signer's order: the term plays the round."""
-    phase = raft_phase(vote)
-    return position_of(_TAGS[phase], vote.height, vote.term, phase, raft_payload(vote))
+    payload = raft_payload(vote)
+    return position_of(raft_tag(vote), vote.height, vote.term, raft_phase(vote), payload)

@@ -13,21 +13,18 @@ from typing import Final
 
 import msgspec
 
-from consensus.messages import Vote, decode_message
 from devnet import api
 from devnet.chaos.limits import PAGE_HEADERS, RECEIPTS_MAX
 from devnet.chaos.registers import Placed
 from devnet.network import Network, NodeInfo
 from medquorum import merkle
-from medquorum.codec import decode
 from medquorum.errors import MedQuorumError
+from medquorum.evidence import decode_evidence, verify_evidence
 from medquorum.history import Certified, ValidatorHistory
-from medquorum.keys import verify
 from medquorum.payloads import RawBlock, certified_of
 from medquorum.receipt import verify_receipt
 from storage.wal import WriteAheadLog
 
-EVIDENCE_BYTES_MAX: Final = 1 << 20
 _HTTP_OK: Final = 200
 
 
@@ -162,23 +159,13 @@ def read_evidence(network: Network, node: NodeInfo) -> tuple[list[Conviction], l
     log.close()
     convictions, problems = [], []
     for record in records:
-        validator, kind, first, second = decode(
-            tuple[bytes, str, bytes, bytes], record, size_max=EVIDENCE_BYTES_MAX
-        )
-        if not _proves(bytes.fromhex(network.chain_id), validator, first, second):
-            problems.append(f"{node.name}: evidence against {validator.hex()} proves nothing")
-        convictions.append(Conviction(validator.hex(), kind))
+        try:
+            evidence = decode_evidence(record)
+            accusation = verify_evidence(
+                evidence, network.genesis.chain_id(), network.genesis.engine
+            )
+        except MedQuorumError as error:
+            problems.append(f"{node.name}: evidence that proves nothing: {error}")
+            continue
+        convictions.append(Conviction(accusation.validator.hex(), accusation.kind.value))
     return convictions, problems
-
-
-def _proves(chain_id: bytes, validator: bytes, first: bytes, second: bytes) -> bool:
-    """Both are signed by the accused, at one height, and differ in what is signed."""
-    votes = [decode_message(first), decode_message(second)]
-    signed = []
-    for vote in votes:
-        if not isinstance(vote, Vote) or vote.signer != validator:
-            return False
-        signed.append(vote.signed_bytes(chain_id))
-        if not verify(validator, signed[-1], vote.signature):
-            return False
-    return votes[0].height == votes[1].height and signed[0] != signed[1]
