@@ -61,8 +61,8 @@ class HeightStarted:
     recent_proposers: tuple[bytes, ...] = ()
     """Whom the headers before `height` name, the last one last.
 
-    As many as `rota_cycles` turns of every validator, or back to where `validators` began to vote,
-    whichever is less. More do no harm.
+    Twice as many as a rota is long, or back to where `validators` began to vote, whichever is
+    less. More do no harm.
     """
 
     rota_cycles: int = 0
@@ -148,11 +148,13 @@ class Send:
     `again`: a vote that was said before, in the same bytes, and behind which a later vote has been
     said since. The guard of the sign state must let it pass unchecked. Every other vote stands at
     the position of the vote before it, with the same digest, or higher (messages.vote_position).
+    `passed_on`: somebody else's vote, with its signature; the guard must not take it for ours.
     """
 
     to: bytes | None
     message: Message
     again: bool = False
+    passed_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)

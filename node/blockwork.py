@@ -38,7 +38,7 @@ from node.ledger.blockcheck import Parent, check_block
 from node.ledger.due import NAMESPACE as DUE_NAMESPACE
 from node.ledger.due import next_due_ms
 from node.ledger.limits import BLOCK_BYTES_MAX, BLOCK_OPERATIONS_MAX, BLOCK_TXS_MAX
-from node.ledger.params import TX_WINDOW, param
+from node.ledger.params import ROTA_CYCLES, TX_WINDOW, param
 from node.limits import BLOCK_TIME_AHEAD_MS, EXECUTIONS_KEPT
 from node.mempool import Mempool
 from node.pending import PendingLog
@@ -139,6 +139,8 @@ class BlockWork:
             parent_time_ms=tip.time_ms,
             parent_round=tip.round,
             parent_proposer=tip.proposer,
+            recent_proposers=self._chain.recent_proposers(),
+            rota_cycles=param(self._chain.view(), ROTA_CYCLES),
         )
 
     async def apply(self, block: ExecutedBlock, certificate: CommitCertificate) -> None:

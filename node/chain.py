@@ -23,6 +23,7 @@ from node.ledger.genesis import genesis_changes
 from node.ledger.overlay import StateView
 from node.ledger.params import remembered_heights
 from node.ledger.registry import Registry
+from node.recent import RecentProposers
 from node.replay import ReplayWindow
 from storage.chain import ChainStore, CommittedBlock
 from storage.kv import KV, Batch
@@ -75,6 +76,7 @@ class Chain:
         self._committed: list[Callable[[CommittedBlock], None]] = []
         self._open()
         self.tip = self._load_tip()
+        self._recent = RecentProposers(self.blocks, self.tip.height, self.tip.validators)
         self._replay = ReplayWindow(
             self.tip.height,
             remembered_heights(self.view()),
@@ -91,6 +93,10 @@ class Chain:
         It must not block.
         """
         self._committed.append(call)
+
+    def recent_proposers(self) -> tuple[bytes, ...]:
+        """Who made the last blocks that the validators of the next height voted on, by height."""
+        return self._recent.names()
 
     def seen(self, tx_id: bytes) -> bool:
         """Whether a transaction that is valid at the next height is committed already: a replay."""
@@ -169,6 +175,7 @@ class Chain:
             header.proposer,
             committed.next_validators,
         )
+        self._recent.advance(header, committed.next_validators)
         self._replay.advance(header.height, block.transactions)
         for call in self._committed:
             call(committed)

@@ -169,7 +169,8 @@ class Driver:
         for step in effects:
             round_.records.extend(encode_record(record) for record in step.persist)
             for send in step.send:
-                self._note_vote(send.message, round_.votes)
+                if not send.passed_on:
+                    self._note_vote(send.message, round_.votes)
         return round_
 
     def _note_vote(self, message: Message, votes: list[SignedVote]) -> None:

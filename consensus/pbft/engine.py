@@ -59,6 +59,8 @@ from consensus.pbft.core import Core
 from consensus.pbft.members import Members
 from consensus.pbft.proofs import CertificateBook
 from consensus.pbft.state import HeightState
+from consensus.pbft.turns import turns_of
+from consensus.wishes import ReadAnswered, ReadAsked, TransferAsked
 from medquorum.invariants import require
 
 Rule = Callable[[Core], bool]
@@ -85,7 +87,8 @@ def new_height(
     members = Members.of(started.validators)
     book = CertificateBook(chain_id, started.height, members, verify)
     base_ms = timers.base_after(timing, base_ms, started.parent_round)
-    return HeightState(started=started, members=members, book=book, base_ms=base_ms)
+    turns = turns_of(started)
+    return HeightState(started=started, members=members, turns=turns, book=book, base_ms=base_ms)
 
 
 class PbftEngine:
@@ -141,6 +144,10 @@ class PbftEngine:
                 self._start_height(event)
             case TimerFired():
                 self._timer(event.timer)
+            case ReadAsked():
+                core.out.reads.append(ReadAnswered(event.context, None))
+            case TransferAsked():
+                core.drop("no_leader_to_replace")
             case _ if core.halted != "":
                 core.drop("halted")
             case WorkAvailable():
@@ -167,7 +174,7 @@ class PbftEngine:
             height=state.height,
             round=state.round,
             phase=_phase(core),
-            proposer=state.members.proposer(state.height, state.round),
+            proposer=state.turns.proposer(state.round),
             round_timeout_ms=timers.round_ms(core.timing, state.base_ms, state.round),
             prepared_by=tuple(sorted(prepares)),
             committed_by=tuple(
@@ -180,6 +187,7 @@ class PbftEngine:
             ),
             divergent=state.commits.splits(state.members.n, state.members.quorum),
             halted=core.halted,
+            passed_over=state.turns.passed_over,
         )
 
     def check_invariants(self) -> None:

@@ -1,4 +1,4 @@
-"""Who votes on a height, how many decide, and who proposes when."""
+"""Who votes on a height, and how many decide."""
 
 from __future__ import annotations
 
@@ -33,7 +33,3 @@ class Members:
     def n(self) -> int:
         """How many validators there are."""
         return len(self.keys)
-
-    def proposer(self, height: int, round_: int) -> bytes:
-        """Whose turn it is. Rotates with heights and rounds alike, so each gets its turn."""
-        return self.keys[(height + round_) % len(self.keys)]

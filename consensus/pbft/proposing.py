@@ -58,7 +58,7 @@ def _may_propose(core: Core) -> bool:
         and state.decision is None
         and not voting.is_fenced(state)
         and VoteTag.PROPOSAL not in state.own
-        and state.members.proposer(state.height, state.round) == core.me
+        and state.turns.proposer(state.round) == core.me
     )
 
 
@@ -98,7 +98,7 @@ def _announce(core: Core, block: Block) -> None:
 def on_proposal(core: Core, peer: bytes, proposal: Proposal) -> None:
     """Look at a proposal: whose it is, whether its round is open to it, its header (rule P2)."""
     state = core.state
-    if proposal.signer != state.members.proposer(state.height, proposal.round):
+    if proposal.signer != state.turns.proposer(proposal.round):
         core.blame(peer, "not_the_proposer")
         return
     if proposal.round < state.round:
@@ -165,7 +165,7 @@ def header_fault(core: Core, header: Header, *, fresh_in: int | None) -> str:
         return "header_validators"
     if header.time_ms <= started.parent_time_ms:
         return "header_time"
-    if fresh_in is not None and header.proposer != state.members.proposer(state.height, fresh_in):
+    if fresh_in is not None and header.proposer != state.turns.proposer(fresh_in):
         return "header_proposer"
     return ""
 

@@ -64,7 +64,7 @@ def on_round_change(core: Core, peer: bytes, wish: RoundChange) -> None:
     state.round_changes[wish.signer] = proven
     for claim in proven.prepared:
         blocks.ask_for(core, peer, claim.block_hash)
-    timers.note_work(core)
+    timers.note_work(core, proven)
 
 
 def _proven(core: Core, wish: RoundChange) -> RoundChange | None:

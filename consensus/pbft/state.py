@@ -21,6 +21,7 @@ from consensus.messages import (
 from consensus.pbft.members import Members
 from consensus.pbft.proofs import CertificateBook
 from consensus.pbft.tally import CommitTally
+from consensus.pbft.turns import Turns
 from medquorum.block import Header, Result
 from medquorum.certificate import CommitCertificate, VoteTag
 from medquorum.invariants import require
@@ -74,6 +75,9 @@ class HeightState:
 
     started: HeightStarted
     members: Members
+    turns: Turns
+    """Who proposes in which round."""
+
     book: CertificateBook
     base_ms: int
     """How long round 0 lasts (rule T3)."""
@@ -133,7 +137,7 @@ class HeightState:
     """Somebody has something to decide: the timer of round 0 runs."""
 
     own_work: bool = False
-    """We have something to propose."""
+    """We have something to propose, or know since a tick that somebody else has (rule P1)."""
 
     building: bool = False
     validations: int = 0

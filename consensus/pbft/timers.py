@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from consensus.engine import SetTimer, Timer, TimerKind, Timing
+from consensus.engine import Send, SetTimer, Timer, TimerKind, Timing
 from consensus.limits import IDLE_RESEND_FACTOR
-from consensus.messages import Proposal, Status
+from consensus.messages import Proposal, Status, Vote
 from consensus.pbft import blocks
 from consensus.pbft.core import Core
 from medquorum.certificate import VoteTag
@@ -42,14 +42,20 @@ def arm_round(core: Core) -> None:
     core.out.timers.append(SetTimer(timer, delay_ms))
 
 
-def note_work(core: Core) -> None:
-    """Somebody has something to decide: the timer of round 0 starts, once (rule T1)."""
+def note_work(core: Core, because_of: Vote | None = None) -> None:
+    """Somebody has something to decide: the timer of round 0 starts, once (rule T1).
+
+    If a vote shows it, the proposer is shown the vote, or a liar could start all timers but its.
+    """
     state = core.state
     if state.work:
         return
     state.work = True
     if state.round == 0:
         arm_round(core)
+        proposer = state.turns.proposer(0)
+        if because_of is not None and core.votes and proposer not in (core.me, because_of.signer):
+            core.out.send.append(Send(proposer, because_of, passed_on=True))
     arm_resend(core)
 
 
@@ -64,6 +70,9 @@ def on_resend_timer(core: Core) -> None:
     """Say again what has not had its effect (rule T4)."""
     core.replies.refill()
     if core.halted == "":
+        # Others have work and none has come to us. If it is our turn, an empty block shows that we
+        # are there (rule P1); silence would cost a round, and our next turns.
+        core.state.own_work |= core.state.work
         _follow_neighbour(core)
         blocks.seek(core)
         say_again(core)

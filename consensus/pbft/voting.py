@@ -39,7 +39,7 @@ def on_prepare(core: Core, peer: bytes, vote: Prepare) -> None:
             evidence.report(core, evidence.EQUIVOCATION, known, vote)
         core.drop("duplicate")
         return
-    timers.note_work(core)
+    timers.note_work(core, vote)
 
 
 def prepare_quorum(core: Core) -> bool:
@@ -117,7 +117,7 @@ def on_commit(core: Core, vote: Commit) -> None:
         core.drop("duplicate")
         return
     evidence.check_commit(core, vote)
-    timers.note_work(core)
+    timers.note_work(core, vote)
     count_commit(core, vote)
 
 

@@ -37,6 +37,7 @@ from consensus.messages import (
 )
 from consensus.pbft.members import Members
 from consensus.pbft.proofs import make_prepared
+from consensus.pbft.turns import turns_of
 from devnet.sim.machine import Machine
 from devnet.sim.network import Net
 from devnet.sim.scene import Scene, justification, kept
@@ -128,7 +129,8 @@ class Adversary:
         for machine in self.net.machines:
             node = machine.node
             if node is not None and node.chain.tip.height + 1 == height:
-                return Scene(node, node.chain.tip, Members.of(node.chain.tip.validators))
+                tip, turns = node.chain.tip, turns_of(node.work.height_started())
+                return Scene(node, tip, Members.of(tip.validators), turns)
         return None
 
     def _some(self, scene: Scene) -> list[bytes]:
@@ -220,7 +222,7 @@ class Adversary:
         block, height = self._make(scene, puppet), scene.height
         header, body = self.made[block]
         result, signature = self._result(scene, block), self._sign(puppet, block)
-        proposer = scene.members.proposer(height, round_)
+        proposer = scene.turns.proposer(round_)
         if round_ == 0 and proposer in self.keys:
             proposal = self._propose(scene, proposer, 0, block, NO_JUSTIFICATION)
         else:
@@ -234,7 +236,7 @@ class Adversary:
 
     def split(self, puppet: bytes, scene: Scene, round_: int) -> None:
         """In its turn in round 0: one block for some, another for the rest."""
-        key = scene.members.proposer(scene.height, 0)
+        key = scene.turns.proposer(0)
         if round_ != 0 or key not in self.keys:
             self.vote_for_all(puppet, scene, round_)
             return
@@ -249,7 +251,7 @@ class Adversary:
         """In its turn: a justification that hides, invents or repeats."""
         members = scene.members
         for later in range(max(1, round_), round_ + members.n + 1):
-            key = members.proposer(scene.height, later)
+            key = scene.turns.proposer(later)
             heard = self.wishes.get((scene.height, later), {})
             if key in self.keys and len(heard) > 0:
                 block, proof = self._false_proof(scene, key, later, heard)

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from consensus.messages import Justification, PreparedCertificate, RoundChangeEntry
 from consensus.pbft.members import Members
+from consensus.pbft.turns import Turns
 from devnet.sim.simnode import SimNode
 from node.chain import Tip
 
@@ -25,6 +26,7 @@ class Scene:
     node: SimNode
     tip: Tip
     members: Members
+    turns: Turns
 
     @property
     def height(self) -> int:

@@ -64,7 +64,8 @@ class StatusDocument(msgspec.Struct, frozen=True):
 
 class ConsensusDocument(msgspec.Struct, frozen=True):
     """Where the engine stands. `missing` are the validators that have not voted in this round: for
-    its block while it is prepared, for its commit after that.
+    its block while it is prepared, for its commit after that. `passed_over` missed a turn to
+    propose, and are not asked first until the rota ends (PBFT only).
     """
 
     height: int
@@ -79,6 +80,7 @@ class ConsensusDocument(msgspec.Struct, frozen=True):
     missing: list[Hex]
     divergent: bool
     halted: str | None
+    passed_over: list[Hex]
 
 
 class ParamDocument(msgspec.Struct, frozen=True):
@@ -168,6 +170,7 @@ def consensus_document(engine: EngineStatus, members: Sequence[bytes]) -> Consen
         missing=_hexes(key for key in members if key not in voted),
         divergent=engine.divergent,
         halted=engine.halted or None,
+        passed_over=_hexes(engine.passed_over),
     )
 
 

@@ -32,6 +32,7 @@ from consensus.messages import (
     round_change_bytes,
 )
 from consensus.pbft.proofs import make_prepared
+from consensus.pbft.turns import turns_of
 from medquorum.block import Header
 from medquorum.certificate import make_certificate, pack_signers
 from tests.support.engine_world import CHAIN_ID, make_header, make_result, sign
@@ -145,7 +146,7 @@ class Adversary:
     def split(self, puppet: bytes, started: HeightStarted, round_: int) -> None:
         """In its turn in round 0: one block for some, another for the rest."""
         height = started.height
-        key = self.cluster.members.proposer(height, 0)
+        key = turns_of(started).proposer(0)
         if round_ != 0 or key not in self.keys:
             self.vote_for_all(puppet, started, round_)
             return
@@ -158,9 +159,9 @@ class Adversary:
 
     def lie(self, _puppet: bytes, started: HeightStarted, round_: int) -> None:
         """In its turn: a justification that hides, invents or repeats."""
-        height, members = started.height, self.cluster.members
+        height, members, turns = started.height, self.cluster.members, turns_of(started)
         for later in range(max(1, round_), round_ + members.n + 1):
-            key = members.proposer(height, later)
+            key = turns.proposer(later)
             heard = self.wishes.get((height, later), {})
             if key in self.keys and len(heard) > 0:
                 block, proof = self._false_proof(started, key, later, heard)

@@ -19,6 +19,7 @@ from medquorum.keys import verify as real_verify
 
 CHAIN_ID: Final = sha256(b"a chain for tests").digest()
 GENESIS_TIME_MS: Final = 1_000_000
+ROTA_CYCLES: Final = 2
 REFUSED: Final = b"refused:"
 """How the body of a block begins that nobody finds valid."""
 
@@ -80,7 +81,9 @@ def validator_set(n: int, public: Callable[[int], bytes] = PRETENDED.public) -> 
 
 def genesis_started(validators: ValidatorSet) -> HeightStarted:
     """The start of height 1."""
-    return HeightStarted(1, validators, CHAIN_ID, EMPTY_HASH, GENESIS_TIME_MS, 0)
+    return HeightStarted(
+        1, validators, CHAIN_ID, EMPTY_HASH, GENESIS_TIME_MS, 0, rota_cycles=ROTA_CYCLES
+    )
 
 
 def make_header(request: Build, body: bytes, time_ms: int) -> Header:
@@ -120,12 +123,16 @@ def after(
     validators: ValidatorSet | None = None,
 ) -> HeightStarted:
     """The start of the next height, with the same validators if no others are named."""
+    voters = started.validators if validators is None else validators
+    recent = (*started.recent_proposers, header.proposer) if voters == started.validators else ()
     return HeightStarted(
         started.height + 1,
-        started.validators if validators is None else validators,
+        voters,
         header.hash(),
         result.hash(),
         header.time_ms,
         decided_round,
         header.proposer,
+        recent[-2 * started.rota_cycles * len(voters.validators) :],
+        started.rota_cycles,
     )

@@ -46,14 +46,6 @@ def test_every_pair_of_quorums_was_looked_at(n: int) -> None:
     assert min(len(one & other) for one in quorums for other in quorums) > members.f
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 10])
-def test_everybody_proposes_once_in_n_rounds_and_once_in_n_heights(n: int) -> None:
-    members = Members.of(validator_set(n))
-    for start in range(3):
-        assert {members.proposer(start, round_) for round_ in range(n)} == set(members.keys)
-        assert {members.proposer(start + h, 0) for h in range(n)} == set(members.keys)
-
-
 @given(st.integers(1, 100), st.data())
 @settings(max_examples=60)
 def test_a_certificate_holds_iff_a_quorum_of_distinct_members_signed(
