@@ -51,6 +51,7 @@ class ConsensusView(msgspec.Struct, frozen=True):
 
     height: int
     round: int
+    phase: str
     proposer: str
 
 
