@@ -49,6 +49,7 @@ FOLLOW_S: Final = 30.0
 
 
 class _Validator(msgspec.Struct):
+    key: str
     org: str
 
 
@@ -70,9 +71,7 @@ async def decide(
     """Propose, approve by every organisation with a validator, and carry out, in one transaction.
     Raises StateError if it was rejected, ClientError.
     """
-    answer = await client.query("gov.validators")
-    validators = msgspec.convert(answer.result, _Validators).items
-    voters = dict.fromkeys(bytes.fromhex(validator.org) for validator in validators)
+    voters = dict.fromkeys(bytes.fromhex(v.org) for v in await _validators(client))
     names = {network.keys.org_id(org.name): org.name for org in network.manifest.organisations}
     draft = Draft(str(kind), encode(content), secrets.token_bytes(NONCE_BYTES))
     proposal = proposal_id(draft)
@@ -95,10 +94,8 @@ async def join(
     own = Ports.of(network.base_port, network.next_index)
     require_free(own.all())
     node_key = network.keys.node(network.next_index).public
-    answer = await client.query("gov.observers")
-    observers = msgspec.convert(answer.result, _Observers).items
     # Admitted already if this was interrupted once: then only the rest is left to do.
-    if not any(observer.node_key == node_key.hex() for observer in observers):
+    if not any(o.node_key == node_key.hex() for o in await _observers(client)):
         content = ObserverAdd(node_key, network.keys.org_id(org))
         await decide(network, client, ProposalKind.OBSERVER_ADD, content)
     node = _create(network, org, own)
@@ -169,6 +166,29 @@ async def leave(network: Network, client: Client, node: NodeInfo) -> None:
         content = ObserverRemove(bytes.fromhex(node.node_key))
         await decide(network, client, ProposalKind.OBSERVER_REMOVE, content)
     await _stop(network, node)
+
+
+async def reconcile(network: Network, client: Client) -> None:
+    """Bring what we believe in line with the chain, after a change that was interrupted: who votes,
+    and who is no member any more and is stopped. Raises ClientError.
+    """
+    voting = {v.key for v in await _validators(client)}
+    observing = {o.node_key for o in await _observers(client)}
+    for node in network.nodes:
+        if node.validator_key in voting:
+            network.describe(msgspec.structs.replace(node, standing=Standing.VALIDATOR))
+        elif node.node_key in observing:
+            network.describe(msgspec.structs.replace(node, standing=Standing.OBSERVER))
+        else:
+            await _stop(network, node)
+
+
+async def _validators(client: Client) -> tuple[_Validator, ...]:
+    return msgspec.convert((await client.query("gov.validators")).result, _Validators).items
+
+
+async def _observers(client: Client) -> tuple[_Observer, ...]:
+    return msgspec.convert((await client.query("gov.observers")).result, _Observers).items
 
 
 async def _stop(network: Network, node: NodeInfo) -> None:

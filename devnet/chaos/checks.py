@@ -16,12 +16,13 @@ import msgspec
 from devnet import api
 from devnet.chaos.limits import PAGE_HEADERS, RECEIPTS_MAX
 from devnet.chaos.registers import Placed
-from devnet.network import Network, NodeInfo
+from devnet.netfile import NodeInfo
+from devnet.network import Network
 from medquorum import merkle
 from medquorum.errors import MedQuorumError
 from medquorum.evidence import decode_evidence, verify_evidence
 from medquorum.history import Certified, ValidatorHistory
-from medquorum.payloads import RawBlock, certified_of
+from medquorum.payloads import RawBlock, ValidatorsAnswer, certified_of, changes_of
 from medquorum.receipt import verify_receipt
 from storage.wal import WriteAheadLog
 
@@ -74,6 +75,21 @@ def chains_agree(chains: Sequence[Chain]) -> Iterator[str]:
             yield f"fork: {len(hashes)} different blocks at height {height}"
         elif len(roots) > 1:
             yield f"divergence: {len(roots)} different results at height {height}"
+
+
+def proven_history(network: Network, node: NodeInfo) -> ValidatorHistory | str:
+    """Who voted at which height, proven from the genesis by what a node shows, or what is wrong
+    with that.
+    """
+    history = ValidatorHistory(network.genesis)
+    shown = api.get_as(ValidatorsAnswer, node.rpc, "/v1/validators", timeout_s=30)
+    if shown is None:
+        return f"{node.name} does not show the validators"
+    try:
+        history.extend(changes_of(shown))
+    except MedQuorumError as error:
+        return f"{node.name} shows validators that are not proven: {error}"
+    return history
 
 
 def chain_is_certified(chain: Chain, history: ValidatorHistory) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Final, assert_never
 import msgspec
 
 from devnet import api
+from devnet.chaos.members import change_members, settle_members
 from devnet.chaos.proxy import Path as Way
 from devnet.chaos.proxy import Proxy
 from devnet.chaos.scenario import (
@@ -20,10 +21,13 @@ from devnet.chaos.scenario import (
     Deafen,
     Flap,
     Heal,
+    Join,
     Kill,
     Mute,
     Partition,
     Pause,
+    Remove,
+    Replace,
     Restart,
     RestartAll,
     Restore,
@@ -35,8 +39,11 @@ from devnet.chaos.scenario import (
     Who,
     Wipe,
 )
-from devnet.network import Launch, Network, NodeInfo
+from devnet.errors import DevnetError
+from devnet.netfile import NodeInfo
+from devnet.network import Launch, Network
 from devnet.processes import RunState
+from medquorum.errors import ClientError
 from node.home import Home
 
 LEADER_S: Final = 0.5
@@ -61,6 +68,8 @@ class Faults:
     """Nodes that do not run because of us."""
     unexpected: list[str] = field(default_factory=list)
     """Nodes that ended although nobody asked them to, or could not be stopped properly."""
+    unsettled: bool = False
+    """Whether it is not known what became of a change of members."""
     steps: int = 0
 
     def prepare(self, scenario: Scenario) -> None:
@@ -73,32 +82,35 @@ class Faults:
         self.steps += 1
         match step:
             case Kill():
-                await self._kill([await self._node(step.node)])
+                await self._kill(await self._named(step.node))
             case Start():
-                nodes = [self.network.nodes[index] for index in step.nodes]
+                nodes = [node for node in self.network.nodes if node.index in step.nodes]
                 await self._start(nodes or self.network.nodes)
             case Restart():
-                await self._stopped(await self._node(step.node))
+                await self._stopped(step.node)
             case RestartAll():
                 await self._kill(self.network.nodes)
                 await self._start(self.network.nodes)
             case Pause():
-                await self._signal(await self._node(step.node), RunState.RUNNING)
+                for node in await self._named(step.node):
+                    await self._signal(node, RunState.RUNNING)
             case Resume():
                 for node in self.network.nodes:
                     await self._signal(node, RunState.PAUSED)
             case Partition() | Deafen() | Mute() | Flap() | Slow() | Heal():
                 await self._change_weather(step)
             case Backup():
-                await self._stopped(self.network.nodes[step.node], self._back_up)
+                await self._stopped(step.node, self._back_up)
             case Restore():
-                await self._stopped(self.network.nodes[step.node], _put_back)
+                await self._stopped(step.node, _put_back)
             case Wipe():
-                await self._stopped(self.network.nodes[step.node], _remove)
+                await self._stopped(step.node, _remove)
             case Skew():
                 options = ("--devnet.clock_offset_ms", str(step.ms))
                 self.network.launches[step.node] = Launch(options=options)
-                await self._stopped(self.network.nodes[step.node])
+                await self._stopped(step.node)
+            case Join() | Replace() | Remove():
+                await self._change_members(step)
             case _:
                 assert_never(step)
 
@@ -108,13 +120,13 @@ class Faults:
             case Partition():
                 weather.separate(step.groups, step.how)
             case Deafen():
-                index = (await self._node(step.node)).index
+                index = await self._index(step.node)
                 weather.close([(a, b) for a, b in weather.paths() if b == index], step.how)
             case Mute():
-                index = (await self._node(step.node)).index
+                index = await self._index(step.node)
                 weather.close([(a, b) for a, b in weather.paths() if a == index], step.how)
             case Flap():
-                await self._flap(weather.paths([(await self._node(step.node)).index]), step)
+                await self._flap(weather.paths([await self._index(step.node)]), step)
             case Slow():
                 weather.set_quality(weather.paths(step.nodes or None), step.quality)
             case Heal():
@@ -129,6 +141,12 @@ class Faults:
             await self._signal(node, RunState.PAUSED)
         self.watch()
         await self._start(self.network.nodes)
+        if not self.unsettled:
+            return
+        try:
+            await settle_members(self.network)
+        except (DevnetError, ClientError) as error:
+            self.unexpected.append(f"nobody tells who the members are: {error}")
 
     def watch(self) -> None:
         """Notice nodes that ended without us."""
@@ -137,9 +155,16 @@ class Faults:
                 self.unexpected.append(f"{node.name} ended by itself")
                 self.down.add(node.index)
 
-    async def _node(self, who: Who) -> NodeInfo:
+    async def _named(self, who: Who) -> list[NodeInfo]:
+        """The node of this name, if it has not left."""
+        node = self.network.at(await self._index(who))
+        if node is None:
+            self.say(f"{who} has left")
+        return [] if node is None else [node]
+
+    async def _index(self, who: Who) -> int:
         # Asking takes a moment, and the weather must not stand still meanwhile.
-        return await asyncio.to_thread(self._leader) if who == "leader" else self.network.nodes[who]
+        return (await asyncio.to_thread(self._leader)).index if who == "leader" else who
 
     def _leader(self) -> NodeInfo:
         for node in self.network.nodes:
@@ -175,19 +200,29 @@ class Faults:
         await asyncio.to_thread(change, node)
 
     async def _stopped(
-        self, node: NodeInfo, change: Callable[[NodeInfo, Home], None] | None = None
+        self, who: Who, change: Callable[[NodeInfo, Home], None] | None = None
     ) -> None:
         """Stop a node if it runs, do something to its home, and start it."""
         self.watch()
-        if node.index not in self.down:
-            self.down.add(node.index)
-            (stopped,) = await asyncio.to_thread(self.network.stop, [node])
-            if not stopped.gracefully:
-                self.unexpected.append(f"{node.name} had to be killed")
-        if change is not None:
-            home = self.network.directory.node(node.index)
-            await asyncio.to_thread(change, node, home)
-        await self._start([node])
+        for node in await self._named(who):
+            if node.index not in self.down:
+                self.down.add(node.index)
+                (stopped,) = await asyncio.to_thread(self.network.stop, [node])
+                if not stopped.gracefully:
+                    self.unexpected.append(f"{node.name} had to be killed")
+            if change is not None:
+                home = self.network.directory.node(node.index)
+                await asyncio.to_thread(change, node, home)
+            await self._start([node])
+
+    async def _change_members(self, step: Join | Replace | Remove) -> None:
+        """What the consortium refuses, or does not get to decide in this weather, is said."""
+        self.watch()
+        try:
+            await change_members(self.network, self.proxy, step, down=self.down)
+        except (DevnetError, ClientError) as error:
+            self.say(f"not done: {error}")
+            self.unsettled = True
 
     async def _flap(self, paths: Sequence[Way], step: Flap) -> None:
         weather = self.proxy.weather

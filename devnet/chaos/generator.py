@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from devnet.chaos.proxy import Cut
@@ -15,12 +16,15 @@ from devnet.chaos.scenario import (
     Deafen,
     Flap,
     Heal,
+    Join,
     Kill,
     Liar,
     LoadSpec,
     Mute,
     Partition,
     Pause,
+    Remove,
+    Replace,
     Restart,
     RestartAll,
     Restore,
@@ -32,13 +36,17 @@ from devnet.chaos.scenario import (
     Who,
     Wipe,
 )
+from medquorum.quorum import EngineName
 
 SECONDS: Final = 20.0
 FIRST_S: Final = 1.5
 """The load runs undisturbed so long."""
 CALM_S: Final = 1.5
 """Between the end of one fault and the beginning of the next."""
-NODES: Final = (4, 4, 4, 4, 5)
+RAFT_SHARE: Final = 0.35
+NODES: Final[Mapping[EngineName, tuple[int, ...]]] = MappingProxyType(
+    {"pbft": (4, 4, 4, 5, 7), "raft": (3, 3, 4, 5, 7)}
+)
 LEADER_SHARE: Final = 0.4
 LIAR_SHARE: Final = 0.3
 SKEW_MS: Final = (-300_000, -3_000, 3_000, 300_000)
@@ -137,6 +145,19 @@ def _skew(draw: Draw) -> list[AnyStep]:
     return [Skew(at=draw.at, node=draw.one(), ms=draw.rng.choice(SKEW_MS))]
 
 
+def _join(draw: Draw) -> list[AnyStep]:
+    return [Join(at=draw.at)]
+
+
+def _replace(draw: Draw) -> list[AnyStep]:
+    return [Replace(at=draw.at, node=draw.one())]
+
+
+def _come_and_go(draw: Draw) -> list[AnyStep]:
+    """One more, and then one fewer: the members never vote themselves below their first number."""
+    return [Join(at=draw.at), Remove(at=draw.end, node=draw.one())]
+
+
 FAULTS: Final[tuple[tuple[int, Callable[[Draw], list[AnyStep]]], ...]] = (
     (4, _kill),
     (2, _kill_many),
@@ -150,6 +171,9 @@ FAULTS: Final[tuple[tuple[int, Callable[[Draw], list[AnyStep]]], ...]] = (
     (2, _restore),
     (1, _wipe),
     (1, _skew),
+    (1, _join),
+    (1, _replace),
+    (1, _come_and_go),
 )
 """How often each is drawn."""
 FORGETTING: Final = (_restore, _wipe)
@@ -161,9 +185,10 @@ fail there. Beside a liar it would be one too many, and the height would rightly
 def scenario_of(seed: int, *, seconds: float = SECONDS) -> Scenario:
     """The scenario of a seed."""
     rng = random.Random(seed)
-    nodes = rng.choice(NODES)
+    engine: EngineName = "raft" if rng.uniform(0, 1) < RAFT_SHARE else "pbft"
+    nodes = rng.choice(NODES[engine])
     liars: tuple[Liar, ...] = ()
-    if rng.uniform(0, 1) < LIAR_SHARE:
+    if engine == "pbft" and rng.uniform(0, 1) < LIAR_SHARE:
         liars = (Liar(node=rng.randrange(nodes), lie=rng.choice(LIES)),)
     lying = {liar.node for liar in liars}
     honest = tuple(node for node in range(nodes) if node not in lying)
@@ -181,6 +206,7 @@ def scenario_of(seed: int, *, seconds: float = SECONDS) -> Scenario:
         name=f"random-{seed}",
         seconds=seconds,
         nodes=nodes,
+        engine=engine,
         seed=seed,
         load=LoadSpec(rate=rng.choice((10.0, 20.0, 40.0)), clients=rng.randint(4, 8)),
         liars=liars,

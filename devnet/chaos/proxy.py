@@ -152,7 +152,7 @@ class Proxy:
 
     def __init__(self, ports: Sequence[int], rng: random.Random) -> None:
         self.weather = Weather(len(ports))
-        self._ports = tuple(ports)
+        self._ports = list(ports)
         self._rng = rng
         self._group = asyncio.TaskGroup()
         self._servers: list[asyncio.Server] = []
@@ -185,6 +185,16 @@ class Proxy:
             self.reset(path)
         # What ended the caller is the caller's; only what ended the proxy comes in a group.
         await self._group.__aexit__(None, None, None)
+
+    async def add(self, port: int) -> None:
+        """Listen for the next node, too. Raises ProxyError."""
+        self._ports.append(port)
+        self.weather.nodes += 1
+        try:
+            for path in self.weather.paths([self.weather.nodes - 1]):
+                await self._listen(path)
+        except OSError as error:
+            raise ProxyError(f"the proxy cannot listen: {error}") from None
 
     def reset(self, path: Path) -> int:
         """End all connections that the first of two nodes made to the second; how many."""

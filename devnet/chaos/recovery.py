@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import aiohttp
 import msgspec
 
-from devnet.chaos.limits import LOOK_S, RECOVER_S
+from devnet.chaos.limits import LOOK_S, NODES_MAX, RECOVER_S
 from devnet.chaos.scenario import (
     AnyStep,
     Flap,
     Heal,
+    Join,
+    Remove,
+    Replace,
     Restart,
     RestartAll,
     Restore,
@@ -31,7 +34,20 @@ from devnet.chaos.scenario import (
 )
 from devnet.limits import REQUEST_S
 
-HEALING = (Flap, Heal, Restart, RestartAll, Restore, Resume, Skew, Start, Wipe)
+HEALING = (
+    Flap,
+    Heal,
+    Join,
+    Remove,
+    Replace,
+    Restart,
+    RestartAll,
+    Restore,
+    Resume,
+    Skew,
+    Start,
+    Wipe,
+)
 """Steps after which nothing is disturbed any more, in a scenario that has one fault at a time."""
 
 
@@ -49,22 +65,31 @@ class _Height(msgspec.Struct):
 
 @dataclass(slots=True)
 class Watch:
-    """Heights of honest nodes over time. Times are those of time.monotonic."""
+    """Heights over time of the nodes that should commit. Times are those of time.monotonic."""
 
-    urls: Sequence[str]
-    seen: list[list[tuple[float, int]]] = field(default_factory=list)
-    """For each node when it was first seen at which height."""
+    seen: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
+    """For each node, by the address of its API, when it was first seen at which height."""
     ended: list[tuple[float, str]] = field(default_factory=list)
     """Faults that were over then."""
     began: list[float] = field(default_factory=list)
     """When a fault began."""
 
+    _arrived: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(NODES_MAX))
+
     async def run(self, session: aiohttp.ClientSession) -> None:
         """Until cancelled."""
-        self.seen = [[] for _ in self.urls]
         async with asyncio.TaskGroup() as group:
-            for number in range(len(self.urls)):
-                group.create_task(self._follow(session, number))
+            while True:
+                group.create_task(self._follow(session, await self._arrived.get()))
+
+    def expect(self, urls: Collection[str]) -> None:
+        """Whom to look at from now on."""
+        for url in urls:
+            if url not in self.seen:
+                self.seen[url] = []
+                self._arrived.put_nowait(url)
+        for url in [url for url in self.seen if url not in urls]:
+            del self.seen[url]
 
     def step(self, step: AnyStep, began: float, name: str) -> None:
         """A step was carried out that began at this time."""
@@ -92,8 +117,10 @@ class Watch:
 
     def committed_after(self, moment: float) -> float | None:
         """When every node had been seen above the greatest height of that moment, or None."""
-        before = max((h for node in self.seen for at, h in node if at <= moment), default=0)
-        first = [next((at for at, h in node if h > before), None) for node in self.seen]
+        before = max(
+            (h for node in self.seen.values() for at, h in node if at <= moment), default=0
+        )
+        first = [next((at for at, h in node if h > before), None) for node in self.seen.values()]
         times = [at for at in first if at is not None]
         return max(times) if len(times) == len(self.seen) and times else None
 
@@ -105,22 +132,26 @@ class Watch:
             await asyncio.sleep(LOOK_S)
         return True
 
-    def behind(self, moment: float) -> list[int]:
+    def behind(self, moment: float) -> list[str]:
         """The nodes that have not committed since."""
-        before = max((h for node in self.seen for at, h in node if at <= moment), default=0)
-        return [n for n, node in enumerate(self.seen) if not any(h > before for _, h in node)]
+        before = max(
+            (h for node in self.seen.values() for at, h in node if at <= moment), default=0
+        )
+        return [url for url, node in self.seen.items() if not any(h > before for _, h in node)]
 
-    async def _follow(self, session: aiohttp.ClientSession, number: int) -> None:
+    def _height_at(self, moment: float) -> int:
+        seen = (place for places in self.seen.values() for place in places)
+        return max((height for at, height in seen if at <= moment), default=0)
+
+    async def _follow(self, session: aiohttp.ClientSession, url: str) -> None:
         patience = aiohttp.ClientTimeout(total=REQUEST_S)
-        seen = self.seen[number]
-        while True:
+        while url in self.seen:
             try:
-                async with session.get(
-                    f"{self.urls[number]}/v1/status", timeout=patience
-                ) as response:
+                async with session.get(f"{url}/v1/status", timeout=patience) as response:
                     height = msgspec.json.decode(await response.read(), type=_Height).height
             except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
                 height = 0
+            seen = self.seen.get(url, [])
             if height > 0 and (not seen or seen[-1][1] != height):
                 seen.append((time.monotonic(), height))
             await asyncio.sleep(LOOK_S)
