@@ -27,7 +27,7 @@ from devnet.chaos.limits import RECOVER_S, SETTLE_S
 from devnet.chaos.proxy import Proxy
 from devnet.chaos.recovery import Watch
 from devnet.chaos.registers import Registers, Teller, open_registers
-from devnet.chaos.scenario import AnyStep, Scenario
+from devnet.chaos.scenario import AnyStep, Scenario, disturbances
 from devnet.chaos.verdict import Verdict
 from devnet.economy import endow
 from devnet.layout import NetworkDir
@@ -219,6 +219,7 @@ async def _recover(history: History) -> None:
     await watch.wait_after(mended)
     figures.recoveries, figures.interrupted = watch.recoveries(history.began)
     figures.steps = history.faults.steps
+    figures.disturbances = sum(map(disturbances, history.scenario.steps))
     history.verdict.examine(
         "all nodes commit again after everything is mended",
         [

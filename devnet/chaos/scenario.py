@@ -207,6 +207,17 @@ AnyStep: TypeAlias = (
 )
 
 
+def disturbances(step: AnyStep) -> int:
+    """How many processes are killed or stopped, or how often the network is cut."""
+    match step:
+        case Flap():
+            return step.times
+        case Kill() | RestartAll() | Pause() | Partition() | Deafen() | Mute():
+            return 1
+        case _:
+            return 0
+
+
 _HONEST: Final = (Backup, Restore, Wipe, Skew, Replace, Remove)
 """Steps that take an honest node."""
 

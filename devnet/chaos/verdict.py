@@ -15,6 +15,8 @@ class Figures(msgspec.Struct, kw_only=True):
     """What was done and measured."""
 
     steps: int = 0
+    disturbances: int = 0
+    """Processes that were killed or stopped, and paths that were cut: those of the steps."""
     heights: int = 0
     transactions: int = 0
     operations: int = 0
@@ -80,6 +82,28 @@ def as_text(verdict: Verdict) -> str:
     if verdict.kept:
         lines.append(f"logs and data: {verdict.kept}")
     return "\n".join(lines)
+
+
+def as_summary(verdicts: list[Verdict]) -> str:
+    """What all histories together showed."""
+    figures = [verdict.figures for verdict in verdicts]
+    loads = [figure.load for figure in figures if figure.load is not None]
+    times = sorted(recovery.ms for figure in figures for recovery in figure.recoveries)
+    recovered = (
+        f"recovered {len(times)} times, p50 {percentile(times, 50):.0f} ms,"
+        f" longest {times[-1]:.0f} ms"
+        if times
+        else "nothing to recover from"
+    )
+    return (
+        f"{len(verdicts)} histories, {sum(not verdict.holds for verdict in verdicts)} broken;"
+        f" {sum(figure.disturbances for figure in figures)} kills, pauses and partitions,"
+        f" {sum(figure.heights for figure in figures)} heights,"
+        f" {sum(figure.operations for figure in figures)} operations on registers;"
+        f" {sum(load.accepted for load in loads)} transactions acknowledged,"
+        f" {sum(figure.lost for figure in figures)} lost,"
+        f" {sum(figure.divergent for figure in figures)} divergent heights; {recovered}"
+    )
 
 
 def as_json(verdicts: list[Verdict]) -> bytes:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -11,7 +14,7 @@ from devnet.chaos.errors import ScenarioError
 from devnet.chaos.generator import SECONDS, scenario_of
 from devnet.chaos.run import make_history
 from devnet.chaos.scenario import Scenario, dump, load_scenario
-from devnet.chaos.verdict import Verdict, as_json, as_junit, as_text
+from devnet.chaos.verdict import Verdict, as_json, as_junit, as_summary, as_text
 from devnet.commands.context import Target, pass_target
 from devnet.errors import DevnetError
 from devnet.layout import NetworkDir
@@ -32,6 +35,11 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="With --random: so many scenarios, of this seed and those after it.",
 )
 @click.option(
+    "--events",
+    type=click.IntRange(1, 1_000_000),
+    help="With --random: go on until so many kills, pauses and partitions have happened.",
+)
+@click.option(
     "--seconds",
     type=click.FloatRange(5, 3_600),
     default=SECONDS,
@@ -48,6 +56,7 @@ def test(
     scenarios: tuple[Path, ...],
     seed: int | None,
     count: int,
+    events: int | None,
     seconds: float,
     json_file: Path | None,
     junit_file: Path | None,
@@ -57,21 +66,31 @@ def test(
 
     Exit code 1 if a promise was broken; logs and data of that network are kept.
     """
-    chosen = [(load_scenario(file), str(file)) for file in scenarios]
+    chosen: Iterator[tuple[Scenario, str]] = (
+        (load_scenario(file), str(file)) for file in scenarios
+    )
     if seed is not None:
-        for drawn in range(seed, seed + count):
-            replay = f"--random {drawn}" + (f" --seconds {seconds:g}" if seconds != SECONDS else "")
-            chosen.append((scenario_of(drawn, seconds=seconds), replay))
-    if not chosen:
+        seeds = islice(itertools.count(seed), None if events is not None else count)
+        chosen = itertools.chain(chosen, (_drawn(one, seconds) for one in seeds))
+    elif not scenarios:
         raise ScenarioError("name a scenario, or a seed with --random")
-    verdicts = []
+    verdicts: list[Verdict] = []
     for scenario, replay in chosen:
         verdicts.append(_make(target, scenario, replay, keep=keep))
         if json_file is not None:
             json_file.write_bytes(as_json(verdicts))
         if junit_file is not None:
             junit_file.write_text(as_junit(verdicts), "utf-8")
+        if events is not None and sum(v.figures.disturbances for v in verdicts) >= events:
+            break
+    click.echo(f"\n{as_summary(verdicts)}")
     return 0 if all(verdict.holds for verdict in verdicts) else 1
+
+
+def _drawn(seed: int, seconds: float) -> tuple[Scenario, str]:
+    """The scenario of a seed, and how to have it again."""
+    replay = f"--random {seed}" + (f" --seconds {seconds:g}" if seconds != SECONDS else "")
+    return scenario_of(seed, seconds=seconds), replay
 
 
 def _make(target: Target, scenario: Scenario, replay: str, *, keep: bool) -> Verdict:
