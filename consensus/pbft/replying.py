@@ -65,7 +65,7 @@ def on_higher_height(core: Core, peer: bytes, message: PbftMessage) -> None:
         core.catch_up(peer, certified)
         core.drop("future_height")
         return
-    if state.decision is None:
+    if state.lacks_block:
         state.ahead = peer
     if isinstance(message, Vote) and message.signer == peer and core.future.add(message):
         return

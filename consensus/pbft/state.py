@@ -162,6 +162,11 @@ class HeightState:
         """Whether we gave up `round`: then we say nothing new in it (rule R6)."""
         return self.wanted > self.round
 
+    @property
+    def lacks_block(self) -> bool:
+        """Whether we do not know yet, or know but do not hold, what this height is decided to."""
+        return self.decision is None or self.decision.block_hash not in self.blocks.valid
+
     def check_invariants(self) -> None:
         """Raise InvariantBroken unless the fields fit together."""
         require(self.wanted >= self.round, f"wanted {self.wanted} below round {self.round}")

@@ -82,7 +82,7 @@ def on_resend_timer(core: Core) -> None:
 def _follow_neighbour(core: Core) -> None:
     """Ask a peer one height ahead for the decision, then have its blocks fetched (rule H2)."""
     state = core.state
-    behind = state.ahead != b"" and state.decision is None
+    behind = state.ahead != b"" and state.lacks_block
     state.behind_streak = state.behind_streak + 1 if behind else 0
     if behind:
         core.reply(state.ahead, Status(state.height, state.round))

@@ -151,8 +151,8 @@ class Names:
             yield f"log {self.record(record)}"
         for send in effects.send:
             to = "all" if send.to is None else self.of(send.to)
-            again = " again" if send.again else ""
-            yield f"send{again} to {to}: {self.message(send.message)}"
+            verb = "pass on" if send.passed_on else "send again" if send.again else "send"
+            yield f"{verb} to {to}: {self.message(send.message)}"
         for timer in effects.timers:
             kind = timer.timer.kind.name.lower()
             yield f"timer {kind} {timer.timer.height}/{timer.timer.round} {timer.delay_ms} ms"
