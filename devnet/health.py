@@ -11,7 +11,7 @@ from devnet import api
 from devnet.netfile import NodeInfo, Standing
 from devnet.network import Network
 from devnet.processes import RunState
-from medquorum.quorum import EngineName, faulty, quorum
+from medquorum.quorum import EngineName, may_lie, quorum
 
 
 class Health(IntEnum):
@@ -91,7 +91,7 @@ def tolerance(engine: EngineName, total: int) -> str:
     quorums = f"{engine}: {total} validators, {needed} make a quorum"
     match engine:
         case "pbft":
-            return f"{quorums}; {faulty(total)} of them may fail in any way, even lie"
+            return f"{quorums}; {may_lie(engine, total)} of them may fail in any way, even lie"
         case "raft":
             return f"{quorums}; {total - needed} of them may crash, and none may lie"
         case _:

@@ -15,7 +15,7 @@ from medquorum.block import Result
 from medquorum.certificate import verify_certificate
 from medquorum.codec import decode
 from medquorum.errors import DecodeError, VerificationError
-from medquorum.quorum import faulty
+from medquorum.quorum import may_lie
 from medquorum.transaction import Transaction
 from node.blockwork import BlockWork
 from node.chain import Chain, ExecutedBlock
@@ -89,7 +89,7 @@ class Sync:
         claims = sorted((self._claims.get(v.node_key, 0) for v in voters), reverse=True)
         if claims[0] == 0:
             claims = sorted(self._claims.values(), reverse=True) or claims
-        liars = faulty(len(claims)) if self._chain.genesis.engine == "pbft" else 0
+        liars = may_lie(self._chain.genesis.engine, len(claims))
         height, target = self._chain.tip.height, claims[liars]
         return SyncStatus(height, target) if target > height + 1 else None
 

@@ -35,7 +35,7 @@ from devnet.chaos.limits import (
 )
 from devnet.chaos.proxy import Cut, Quality
 from devnet.manifest import NetworkName
-from medquorum.quorum import EngineName, faulty
+from medquorum.quorum import EngineName, may_lie
 
 Index = Annotated[int, Meta(ge=0, lt=NODES_MAX)]
 Who: TypeAlias = Index | Literal["leader"]
@@ -296,11 +296,10 @@ def _check(scenario: Scenario) -> None:
         raise ScenarioError(f"node {max(named)} is none of {total}")
     if len(set(lying)) != len(lying):
         raise ScenarioError("a node lies in two ways")
-    if lying and scenario.engine == "raft":
-        raise ScenarioError("on raft nobody may lie")
-    if len(lying) > faulty(scenario.nodes):
+    if len(lying) > may_lie(scenario.engine, scenario.nodes):
         raise ScenarioError(
-            f"{len(lying)} of {scenario.nodes} lie, and at most {faulty(scenario.nodes)} may"
+            f"{len(lying)} of {scenario.nodes} lie, and on {scenario.engine} at most "
+            f"{may_lie(scenario.engine, scenario.nodes)} may"
         )
     if any(step.at > scenario.seconds for step in scenario.steps):
         raise ScenarioError("a step comes after the end")

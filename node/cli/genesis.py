@@ -13,7 +13,7 @@ import click
 from medquorum import genesis as genesis_files
 from medquorum.errors import DecodeError
 from medquorum.genesis import Genesis, GenesisParam
-from medquorum.quorum import EngineName, quorum
+from medquorum.quorum import EngineName, may_lie, quorum
 from node.cli.description import Description, read_description
 from node.cli.exits import Ended, Exit
 from node.cli.files import load_genesis_file
@@ -189,6 +189,7 @@ def _facts(founded: Genesis) -> list[tuple[str, object]]:
         ("validators", count),
         ("quorum", needed),
         ("may_fail", count - needed),
+        ("may_lie", may_lie(founded.engine, count)),
         ("params", {param.name: param.value for param in founded.params}),
     ]
 

@@ -18,6 +18,13 @@ def faulty(n: int) -> int:
     return (n - 1) // 3
 
 
+def may_lie(engine: EngineName, n: int) -> int:
+    """How many of `n` validators may say anything at all without harm. Under raft none: it is made
+    for validators that may crash.
+    """
+    return faulty(n) if engine == "pbft" else 0
+
+
 def quorum(engine: EngineName, n: int) -> int:
     """How many distinct validators of `n` make a certificate.
 

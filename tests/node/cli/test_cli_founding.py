@@ -116,10 +116,12 @@ def test_a_genesis_that_no_node_would_start_is_not_composed(
 def test_the_engine_is_the_byzantine_one_unless_another_is_chosen(
     tmp_path: Path, members: list[Path]
 ) -> None:
-    for name, chosen in (("pbft", ()), ("raft", ("--engine", "raft"))):
+    for name, chosen, may_lie in (("pbft", (), 1), ("raft", ("--engine", "raft"), 0)):
         genesis = tmp_path / name
         ok("genesis", "new", *members, "--chain-name", "x", *chosen, "-o", genesis)
         assert load(genesis.read_bytes()).engine == name
+        facts = json.loads(ok("genesis", "validate", genesis, "--json"))
+        assert (facts["engine"], facts["may_fail"], facts["may_lie"]) == (name, 1, may_lie)
 
 
 def test_a_parameter_of_the_chain_can_be_chosen(tmp_path: Path, members: list[Path]) -> None:
