@@ -42,6 +42,7 @@ from node.mempool import Mempool, PoolTx
 from node.network import Network, VoteGate
 from node.ops.metrics import Metrics, TransportMetrics
 from node.ports import EnginePorts
+from node.preflight import Preflight
 from node.probation import Probation, voting_from
 from node.quota import Quotas
 from node.receipts import raw_transactions
@@ -120,8 +121,6 @@ class Node:
         self.tracker = Tracker(
             self.chain, self.pool, self.threads.readers, committed=metrics.commit_latency
         )
-        self.intake = self._make_intake()
-        self.vault = self._make_vault(home)
         self.work = self._make_work()
         self.sync = Sync(
             self.chain,
@@ -130,6 +129,11 @@ class Node:
             self.threads,
             halted=lambda: self.halt_reason() is not None,
         )
+        self.preflight = Preflight(
+            self.chain, self.network, self.sync, node_key=keys.node.public, halted=self.halt_reason
+        )
+        self.intake = self._make_intake()
+        self.vault = self._make_vault(home)
         self.reminder = Reminder(
             height=lambda: self.chain.tip.height,
             waiting=self.pool.local,
@@ -162,6 +166,7 @@ class Node:
             self.threads,
             admitted=self._admitted,
             quota=self.quotas.take,
+            preflight=self.preflight.refusal,
         )
 
     def _make_vault(self, home: Home) -> Gateway | None:
@@ -344,6 +349,7 @@ class Node:
     def _peer_changed(self, peer: bytes, connected: bool) -> None:
         self.log.info("peer_connected" if connected else "peer_lost", peer=peer)
         if connected:
+            self.sync.greet(peer)
             self.network.gossip(self.pool.local(GOSSIP_RESEND_TXS), [peer])
         else:
             self.sync.lost(peer)

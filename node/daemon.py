@@ -215,6 +215,7 @@ def _services(node: Node, disk: DiskGuard) -> Services:
         validator_key=None if validator is None else validator.public,
         version=VERSION,
         now_ms=node.now_ms,
+        forecast=node.preflight.forecast,
         sync_status=node.sync.status,
         engine_status=node.engine_status,
         peers=node.transport.peers_info,

@@ -2,12 +2,15 @@
 
 NodeError
 ├── RefusedError     a request or transaction is refused; `code` names it in the catalogue
+│   └── QuorumAtRiskError  a change of validators after which too few would be there to vote
 ├── ConfigError      the configuration cannot be used
 ├── IdentityError    keys, genesis and data directory do not belong together
 └── DivergenceError  our result of a certified block is not the certified one: we must stop
 """
 
 from __future__ import annotations
+
+from node.forecast import Forecast
 
 
 class NodeError(Exception):
@@ -28,6 +31,17 @@ class RefusedError(NodeError):
         self.detail = detail
         self.retry_after_ms = retry_after_ms
         self.tx_id = tx_id
+
+
+class QuorumAtRiskError(RefusedError):
+    """A change of the validators after which too few would be there to vote, as this node sees it.
+
+    `forecast` says who is missing.
+    """
+
+    def __init__(self, forecast: Forecast, *, tx_id: bytes = b"") -> None:
+        super().__init__("quorum_at_risk", forecast.complaint(), tx_id=tx_id)
+        self.forecast = forecast
 
 
 class ConfigError(NodeError):

@@ -87,13 +87,18 @@ class Intake:
         *,
         admitted: Callable[[Sequence[PoolTx]], None],
         quota: Callable[[bytes], bool],
+        preflight: Callable[[Transaction], RefusedError | None] = lambda _tx: None,
     ) -> None:
+        """`preflight` may refuse what a client submits, for reasons that are no fact of the chain:
+        what peers pass on is never asked about it, nor what was admitted before a restart.
+        """
         self._chain = chain
         self._pool = pool
         self._pending = pending
         self._threads = threads
         self._admitted = admitted
         self._quota = quota
+        self._preflight = preflight
         self._waiting: deque[_Item] = deque()
         self._work = asyncio.Event()
 
@@ -230,6 +235,10 @@ class Intake:
                     continue
                 check_form(tx, self._chain.chain_id, self._chain.registry)
                 standing = state.check(tx)
+                refusal = self._preflight(tx) if item.metered else None
+                if refusal is not None:
+                    _answer(item, Admission(tx_id, refusal=refusal))
+                    continue
                 checked.append(_Checked(item, tx, standing.org))
             except (DecodeError, AdmissionError) as error:
                 _answer(

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     # The types only: a handler's test need not load the consensus side of the daemon.
     from consensus.engine import EngineStatus
+    from medquorum.block import ValidatorSet
     from node.chain import Chain
+    from node.forecast import Forecast
     from node.intake import Admission
     from node.mempool import Mempool
     from node.ops.diskguard import DiskGuard
@@ -77,6 +79,7 @@ class Services:
     validator_key: bytes | None
     version: str
     now_ms: Callable[[], int]
+    forecast: Callable[[ValidatorSet], Forecast]
     sync_status: Callable[[], SyncStatus | None]
     engine_status: Callable[[], EngineStatus | None]
     peers: Callable[[], tuple[PeerInfo, ...]]

@@ -8,6 +8,7 @@ whose blocks do not check out is dropped by name; one that does not answer is pa
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from node.blockwork import BlockWork
 from node.chain import Chain, ExecutedBlock
 from node.errors import DivergenceError
 from node.limits import (
+    PEERS_HEARD_MAX,
     SYNC_BLOCKS_PER_REQUEST,
     SYNC_BYTES_PER_RESPONSE,
     SYNC_HEIGHT_CLAIM_MAX,
@@ -41,6 +43,16 @@ class SyncStatus:
 
     height: int
     target: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a peer last said of its height: how long ago, and how many heights it lacked of ours
+    then.
+    """
+
+    ago_s: float
+    behind: int
 
 
 class BadBlockError(Exception):
@@ -73,6 +85,7 @@ class Sync:
         self._halted = halted
         self._claims: dict[bytes, int] = {}
         self._pace_s: dict[bytes, float] = {}
+        self._heard: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
         self._wake = asyncio.Event()
         self._answer: tuple[bytes, int, asyncio.Future[Blocks]] | None = None
 
@@ -92,6 +105,14 @@ class Sync:
         liars = may_lie(self._chain.genesis.engine, len(claims))
         height, target = self._chain.tip.height, claims[liars]
         return SyncStatus(height, target) if target > height + 1 else None
+
+    def heard(self, peer: bytes) -> Heard | None:
+        """The last announcement of a peer since this node started, or None. It may be a lie."""
+        found = self._heard.get(peer)
+        if found is None:
+            return None
+        at_s, behind = found
+        return Heard(asyncio.get_running_loop().time() - at_s, behind)
 
     def claim(self, peer: bytes, height: int) -> None:
         """A peer says, or an engine saw, that `height` is committed elsewhere."""
@@ -113,6 +134,10 @@ class Sync:
         while True:
             self._network.broadcast(FrameKind.TIP, Tip(TIP_VERSION, self._chain.tip.height))
             await asyncio.sleep(TIP_INTERVAL_S)
+
+    def greet(self, peer: bytes) -> None:
+        """Tell a peer that has just connected our height, so that it need not wait to know it."""
+        self._network.send(peer, FrameKind.TIP, Tip(TIP_VERSION, self._chain.tip.height))
 
     async def run(self) -> None:
         """Catch up whenever somebody is ahead, until cancelled."""
@@ -220,10 +245,18 @@ class Sync:
         announces itself again, it is not: on a chain at rest nobody tells an observer anything.
         """
         height = min(decode(Tip, payload, size_max=len(payload)).height, SYNC_HEIGHT_CLAIM_MAX)
+        self._remember(peer, height)
         again = self._claims.get(peer) == height
         self._claims[peer] = height
         if height > self._chain.tip.height + (0 if again else 1):
             self._wake.set()
+
+    def _remember(self, peer: bytes, height: int) -> None:
+        now_s = asyncio.get_running_loop().time()
+        self._heard[peer] = (now_s, self._chain.tip.height - height)
+        self._heard.move_to_end(peer)
+        if len(self._heard) > PEERS_HEARD_MAX:
+            self._heard.popitem(last=False)
 
     async def on_get_blocks(self, peer: bytes, payload: bytes) -> None:
         """A peer asks for blocks: answer with what is here, within the size of an answer."""

@@ -12,7 +12,8 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from medquorum.catalogue import entry
-from node.errors import RefusedError
+from node.errors import QuorumAtRiskError, RefusedError
+from node.forecast import Seat, Standing
 from node.rpc.errors import FieldsError, HeightError, NotAcceptableError
 from node.vault.errors import DeniedError
 
@@ -30,9 +31,23 @@ class FaultDocument(msgspec.Struct, frozen=True):
     code: str
 
 
+class SeatDocument(msgspec.Struct, frozen=True):
+    """A validator of the set in question, and whether it is there to vote. `behind` counts blocks
+    that it lacks; a newcomer does not vote today.
+    """
+
+    key: str
+    node_key: str
+    org: str
+    standing: Standing
+    behind: int
+    newcomer: bool
+
+
 class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
     """A refusal. `code` is for programs, `detail` for a person; `retryable` says whether the same
-    request may succeed later. `trace_id` finds the request in the node's log.
+    request may succeed later; `missing` are the validators for want of which it was refused.
+    `trace_id` finds the request in the node's log.
     """
 
     type: str
@@ -47,6 +62,7 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
     rule: str | UnsetType = UNSET
     height: int | UnsetType = UNSET
     errors: Sequence[FaultDocument] | UnsetType = UNSET
+    missing: Sequence[SeatDocument] | UnsetType = UNSET
 
 
 def document(refused: RefusedError, trace_id: str) -> ProblemDocument:
@@ -73,6 +89,21 @@ def document(refused: RefusedError, trace_id: str) -> ProblemDocument:
         errors=[FaultDocument(fault.pointer, fault.code) for fault in refused.faults]
         if isinstance(refused, FieldsError)
         else UNSET,
+        missing=[seat_document(seat) for seat in refused.forecast.missing]
+        if isinstance(refused, QuorumAtRiskError)
+        else UNSET,
+    )
+
+
+def seat_document(seat: Seat) -> SeatDocument:
+    """A validator for programs."""
+    return SeatDocument(
+        key=seat.validator.key.hex(),
+        node_key=seat.validator.node_key.hex(),
+        org=seat.validator.org.hex(),
+        standing=seat.sighting.standing,
+        behind=seat.sighting.behind,
+        newcomer=seat.newcomer,
     )
 
 

@@ -48,6 +48,7 @@ SUBMIT_PROBLEMS: Final = (
     "expired",
     "not_yet_valid",
     "policy_denied",
+    "quorum_at_risk",
     "mempool_full",
     "disk_low",
     "halted",

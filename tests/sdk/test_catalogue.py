@@ -27,6 +27,7 @@ PROMISED = frozenset(
         "not_yet_valid",
         "policy_denied",
         "consent_missing",
+        "quorum_at_risk",
         "mempool_full",
         "rate_limited",
         "disk_low",
@@ -68,6 +69,7 @@ def test_every_code_has_both_languages_and_says_when() -> None:
 
 def test_only_what_may_pass_by_itself_is_retryable() -> None:
     assert [e.code for e in catalogue().values() if e.retryable] == [
+        "quorum_at_risk",
         "mempool_full",
         "rate_limited",
         "disk_low",

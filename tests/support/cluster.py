@@ -34,7 +34,7 @@ from node.ledger.identities import possession_bytes
 from node.ledger.proposals import Content, ProposalKind
 from node.ledger.registry import Registry
 from node.ledger.types import BUILT_IN
-from node.ledger.types.governance.bodies import CastVote, Execute, Propose
+from node.ledger.types.governance.bodies import CastVote, Execute, Override, Propose
 from node.ledger.types.identity.bodies import KemSet
 from node.logs import configure
 from node.ops.metrics import Metrics
@@ -186,20 +186,19 @@ class Cluster:
         )
 
     def decision(
-        self,
-        kind: ProposalKind,
-        content: Content,
-        *more: tuple[str, Wire],
-        valid_until: int = 1_000,
+        self, kind: ProposalKind, content: Content, *, override: str = "", valid_until: int = 1_000
     ) -> Transaction:
-        """All founders propose, approve and carry out together. `more` comes before the last."""
+        """All founders propose, approve and carry out together. With `override`, the first one
+        answers for it with this reason.
+        """
         self._nonce += 1
         draft = Draft(str(kind), encode(content), self._nonce.to_bytes(16, "big"))
         orgs = [founder.org for founder in self.genesis.organisations]
+        answers = [("gov.override", Override(orgs[0], proposal_id(draft), override))]
         operations: list[tuple[str, Wire]] = [
             ("gov.propose", Propose(orgs[0], draft)),
             *(("gov.vote", CastVote(org, proposal_id(draft), APPROVE)) for org in orgs),
-            *more,
+            *(answers if override else ()),
             ("gov.execute", Execute(proposal_id(draft))),
         ]
         keys = [key_of(f"org{index}") for index in range(self.count)]

@@ -39,9 +39,10 @@ from node.ops.app import make_ops
 from node.ops.diskguard import DiskGuard, Line, Lines
 from node.ops.metrics import Metrics
 from node.pending import PendingLog
+from node.preflight import Preflight
 from node.rpc.app import make_rpc
 from node.services import Services, Vault
-from node.sync import SyncStatus
+from node.sync import Heard, SyncStatus
 from node.threads import Threads, Worker
 from node.tracker import Tracker
 from p2p.model import PeerInfo
@@ -83,6 +84,25 @@ class World:
     admit: Callable[[bytes], bool] = lambda _org: True
 
 
+    links: tuple[bytes, ...] = ()
+    """Node keys of the connected peers."""
+    heights: dict[bytes, Heard] = field(default_factory=dict)
+    """What they last said of their height."""
+
+    def connected(self) -> tuple[bytes, ...]:
+        """See node.preflight.Peers."""
+        return self.links
+
+    def heard(self, peer: bytes) -> Heard | None:
+        """See node.preflight.Heights."""
+        return self.heights.get(peer)
+
+    def status(self) -> SyncStatus | None:
+        """See node.preflight.Heights."""
+        return self.sync
+
+
+
 class WatchedTracker(Tracker):
     """A tracker that says when somebody begins to wait."""
 
@@ -112,6 +132,9 @@ class LocalNode:
         self.tracker.someone_waits = asyncio.Event()
         self.chain.on_commit(self.tracker.on_commit)
         self.work = asyncio.Event()
+        self.preflight = Preflight(
+            self.chain, world, world, node_key=NODE.public, halted=lambda: world.halted
+        )
         self.intake = Intake(
             self.chain,
             self.pool,
@@ -119,6 +142,7 @@ class LocalNode:
             self.threads,
             admitted=self._admitted,
             quota=self._quota,
+            preflight=self.preflight.refusal,
         )
         lines = Lines(Line(2 * GIB, 10), Line(GIB, 5), Line(GIB // 2, 2))
         self.log = structlog.testing.CapturingLogger()
@@ -155,6 +179,7 @@ class LocalNode:
             validator_key=VALIDATOR.public,
             version="test",
             now_ms=lambda: self.now_ms,
+            forecast=self.preflight.forecast,
             sync_status=lambda: world.sync,
             engine_status=lambda: world.engine,
             peers=lambda: world.peers,
