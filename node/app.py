@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from secrets import randbits
 from time import monotonic
 from typing import Final
 
@@ -30,13 +31,15 @@ from medquorum.keys import SigningKey
 from node.blockwork import BlockWork
 from node.bodies import Bodies
 from node.config.schema import Config
+from node.config.values import parse_actor, parse_peer
 from node.driver import Driver
-from node.errors import ConfigError, RefusedError
+from node.errors import RefusedError
 from node.evidence.book import EvidenceBook
 from node.evidence.exchange import EvidenceExchange
 from node.home import Home
 from node.inbox import Inbox
 from node.intake import Intake
+from node.leadership import Leadership
 from node.limits import FETCH_HEIGHTS_MAX, GOSSIP_RESEND_TXS, LOG_RECORDS_KEPT_BYTES
 from node.mempool import Mempool, PoolTx
 from node.network import Network, VoteGate
@@ -45,6 +48,7 @@ from node.ports import EnginePorts
 from node.preflight import Preflight
 from node.probation import Probation, voting_from
 from node.quota import Quotas
+from node.reads import CONTEXT_BITS, ReadIndex
 from node.receipts import raw_transactions
 from node.reminder import Reminder
 from node.roster import Roster
@@ -57,11 +61,9 @@ from node.tracker import Tracker
 from node.vault.gateway import Gateway
 from node.vault.store import RecordStore
 from node.wire import KINDS, FrameKind, TxBatch
-from p2p.errors import AddressError
-from p2p.transport import PeerAddress, Transport
+from p2p.transport import Transport
 from storage.chain import CommittedBlock
 
-ACTOR_BYTES: Final = 32
 HOSTILE_CODES: Final = frozenset(
     {"bad_signature", "malformed", "non_canonical", "too_large", "wrong_chain"}
 )
@@ -143,6 +145,8 @@ class Node:
             stores.evidence.records, self.chain.chain_id, self.chain.genesis.engine
         )
         self.exchange = self._make_exchange()
+        self.reads = self._make_reads()
+        self.leadership = self._make_leadership()
         self.driver = Driver(
             self._make_engine(), stores.consensus_log, stores.guard, self._make_ports()
         )
@@ -157,6 +161,15 @@ class Node:
     def engine_status(self) -> EngineStatus:
         """Where the engine stands."""
         return self.driver.engine.status()
+
+    @property
+    def _me(self) -> bytes:
+        """Our validator key; empty on an observer."""
+        return b"" if self.keys.validator is None else self.keys.validator.public
+
+    def _first_context(self) -> int:
+        """Another one at each start: see ReadIndex."""
+        return randbits(CONTEXT_BITS)
 
     def _make_intake(self) -> Intake:
         return Intake(
@@ -232,6 +245,26 @@ class Node:
             records=records,
         )
 
+    def _make_reads(self) -> ReadIndex:
+        return ReadIndex(
+            self.chain.genesis.engine,
+            self.inbox.post,
+            votes=lambda: self.roster.node_of(self._me) is not None,
+            halted=lambda: self.halt_reason() is not None,
+            first_context=self._first_context(),
+            attempt_ms=self.config.consensus.round_ms,
+        )
+
+    def _make_leadership(self) -> Leadership:
+        return Leadership(
+            self.chain.genesis.engine,
+            self._me,
+            status=self.engine_status,
+            ask=self.inbox.post,
+            validators=lambda: self.chain.tip.validators,
+            connected=self.network.connected,
+        )
+
     def _make_ports(self) -> EnginePorts:
         return EnginePorts(
             network=self.network,
@@ -241,6 +274,7 @@ class Node:
             roster=self.roster,
             metrics=self.metrics,
             evidence=self.exchange.found,
+            reads=self.reads,
             log=self.log.bind(part="consensus"),
         )
 
@@ -360,26 +394,3 @@ class Node:
 def _names(validators: ValidatorSet) -> dict[int, str]:
     """Validators by their place, as metrics call them."""
     return {place: v.key.hex()[:16] for place, v in enumerate(validators.validators)}
-
-
-def parse_actor(text: str) -> bytes:
-    """An actor id in hexadecimal, as in the configuration. Raises ConfigError."""
-    try:
-        actor = bytes.fromhex(text)
-    except ValueError:
-        actor = b""
-    if len(actor) != ACTOR_BYTES:
-        raise ConfigError("vault.gateway_actor is not an actor id: 64 hexadecimal digits")
-    return actor
-
-
-def parse_peer(text: str) -> PeerAddress:
-    """`<node key in hex>@<host>:<port>`, as in the configuration. Raises ConfigError."""
-    key, at, address = text.partition("@")
-    host, colon, port = address.rpartition(":")
-    if at == "" or colon == "" or not port.isdecimal():
-        raise ConfigError(f"p2p.peers: {text!r} is not <node key>@<host>:<port>")
-    try:
-        return PeerAddress(bytes.fromhex(key), host.strip("[]"), int(port))
-    except (ValueError, AddressError) as error:
-        raise ConfigError(f"p2p.peers: {text!r}: {error}") from None

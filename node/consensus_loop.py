@@ -14,9 +14,15 @@ from node.threads import Worker
 
 
 async def run_consensus(
-    driver: Driver, inbox: Inbox, writer: Worker, *, durable: Callable[[float], None]
+    driver: Driver,
+    inbox: Inbox,
+    writer: Worker,
+    *,
+    durable: Callable[[float], None],
+    stepped: Callable[[], None],
 ) -> None:
-    """Run until cancelled. All events that wait share one fsync, whose time `durable` is told.
+    """Run until cancelled. All events that wait share one fsync, whose time `durable` is told;
+    `stepped` is called once all that followed from them is under way.
 
     A failure to write propagates and stops the node: after a failed fsync nobody knows what is on
     the disk.
@@ -28,4 +34,5 @@ async def run_consensus(
             await writer.run(driver.make_durable, round_)
             durable(monotonic() - started)
         driver.obey(round_)
+        stepped()
         round_ = driver.step(await inbox.drain())

@@ -215,6 +215,8 @@ def _services(node: Node, disk: DiskGuard) -> Services:
         validator_key=None if validator is None else validator.public,
         version=VERSION,
         now_ms=node.now_ms,
+        read_height=node.reads.height,
+        leadership=node.leadership,
         forecast=node.preflight.forecast,
         sync_status=node.sync.status,
         engine_status=node.engine_status,

@@ -32,6 +32,7 @@ from consensus.engine import (
     Validate,
 )
 from consensus.messages import Message, encode_record, vote_position
+from consensus.wishes import ReadAnswered
 from medquorum.invariants import InvariantBroken
 from storage.signstate import SignedVote
 
@@ -102,6 +103,10 @@ class Ports(Protocol):
 
     def halt(self, halt: Halt) -> None:
         """Stop voting and say why."""
+        ...
+
+    def read(self, answer: ReadAnswered) -> None:
+        """Tell whoever asked up to which height a read must see everything."""
         ...
 
 
@@ -211,3 +216,5 @@ class Driver:
             self._ports.dropped(reason)
         if effects.halt is not None:
             self._ports.halt(effects.halt)
+        for answer in effects.reads:
+            self._ports.read(answer)

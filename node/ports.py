@@ -19,8 +19,10 @@ from consensus.engine import (
     Validate,
 )
 from consensus.messages import Message
+from consensus.wishes import ReadAnswered
 from node.blockwork import BlockWork
 from node.network import Network
+from node.reads import ReadIndex
 from node.roster import Roster
 from node.sync import Sync
 from node.timers import Timers
@@ -47,6 +49,7 @@ class EnginePorts:
         roster: Roster,
         metrics: Counts,
         evidence: Callable[[Evidence], None],
+        reads: ReadIndex,
         log: FilteringBoundLogger,
     ) -> None:
         self._network = network
@@ -56,6 +59,7 @@ class EnginePorts:
         self._roster = roster
         self._metrics = metrics
         self._evidence = evidence
+        self._reads = reads
         self._log = log
 
     def send(self, to: bytes | None, message: Message) -> None:
@@ -106,3 +110,7 @@ class EnginePorts:
     def halt(self, halt: Halt) -> None:
         """Voting is over for this node: say so. The engine remembers it, restarts included."""
         self._log.error("halted", reason=halt.reason, detail=halt.detail)
+
+    def read(self, answer: ReadAnswered) -> None:
+        """Whoever waits for it hears of it."""
+        self._reads.answered(answer)

@@ -61,6 +61,7 @@ async def run_node(
                         node.inbox,
                         node.threads.writer,
                         durable=node.metrics.fsync,
+                        stepped=node.leadership.changed,
                     )
                 )
             )
@@ -68,6 +69,7 @@ async def run_node(
             rpc, ops = await servers.start(node)
             ready(Endpoints(node.transport.port, rpc, ops))
             await stop.wait()
+            await node.leadership.hand_over()
             await servers.stop()
             node.timers.cancel_all()
             raise StopNode

@@ -6,7 +6,7 @@ here answers at once, on the event loop, and never raises.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from node.chain import Chain
     from node.forecast import Forecast
     from node.intake import Admission
+    from node.leadership import Handed
     from node.mempool import Mempool
     from node.ops.diskguard import DiskGuard
     from node.ops.metrics import Metrics
@@ -32,6 +33,19 @@ class Submitter(Protocol):
 
     async def submit(self, raws: Sequence[bytes], *, local: bool) -> list[Admission]:
         """Check and admit, in order. Raises RefusedError if too many wait already."""
+        ...
+
+
+class Leaders(Protocol):
+    """Who leads, as handlers need it. Engines whose proposers take turns have no leader."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this node leads now, as far as it knows."""
+        ...
+
+    async def transfer(self, to: bytes, timeout_s: float) -> Handed:
+        """Have a validator lead whose key begins with `to`. Raises RefusedError."""
         ...
 
 
@@ -62,8 +76,10 @@ class Services:
     data: never the ledger's or the writer's thread, for which consensus waits.
 
     `allowed_hosts` are the names by which clients may call this node, as in the configuration
-    (rpc.allowed_hosts). `halted` is why the node stopped voting for good, or None. `vault` is None
-    if this node keeps no records. `now_ms` is the wall clock.
+    (rpc.allowed_hosts). `read_height` waits for so many seconds at most for a height above which
+    nothing was decided when it was called; it raises RefusedError. `halted` is why the node stopped
+    voting for good, or None. `vault` is None if this node keeps no records. `now_ms` is the wall
+    clock.
     """
 
     chain: Chain
@@ -79,6 +95,8 @@ class Services:
     validator_key: bytes | None
     version: str
     now_ms: Callable[[], int]
+    read_height: Callable[[float], Awaitable[int]]
+    leadership: Leaders
     forecast: Callable[[ValidatorSet], Forecast]
     sync_status: Callable[[], SyncStatus | None]
     engine_status: Callable[[], EngineStatus | None]

@@ -16,7 +16,8 @@ def on_read(core: Core, context: int) -> None:
     state = core.state
     if state.leading is not None:
         _wait(core, b"", context)
-    elif state.leader != b"" and state.lease and len(core.forwarded) < READS_MAX:
+    elif state.leader not in (b"", core.me) and len(core.forwarded) < READS_MAX:
+        # Also outside its lease, with which every height begins: the leader is the one to confirm.
         core.forwarded[context] = 0
         core.send(state.leader, ReadRequest(state.height, context))
     else:

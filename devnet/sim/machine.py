@@ -291,8 +291,14 @@ class Machine:
 
     async def _take_part(self, node: SimNode, crew: Crew) -> None:
         await take_back_pending(node)
-        writer = node.threads.writer
-        crew.create_task(run_consensus(node.driver, node.inbox, writer, durable=node.metrics.fsync))
+        loop = run_consensus(
+            node.driver,
+            node.inbox,
+            node.threads.writer,
+            durable=node.metrics.fsync,
+            stepped=node.leadership.changed,
+        )
+        crew.create_task(loop)
         node.work.announce_work()
 
     def _let_go(self) -> None:

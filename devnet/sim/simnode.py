@@ -10,9 +10,11 @@ from structlog.typing import FilteringBoundLogger
 from typing_extensions import override
 
 from consensus.engine import Effects, Engine, EngineStatus, Event
+from devnet.sim.dice import Dice
 from devnet.sim.world import World
 from node.app import Node
 from node.ops.metrics import Metrics
+from node.reads import CONTEXT_BITS
 from p2p.model import Lane
 from p2p.transport import Transport
 from storage.chain import CommittedBlock
@@ -78,6 +80,13 @@ class SimNode(Node):
     @override
     def _make_transport(self) -> Transport:
         return cast(Transport, Links(self._machine))
+
+    @override
+    def _first_context(self) -> int:
+        """Drawn apart, so that what else a seed means does not depend on it."""
+        machine = self._machine
+        dice = Dice(f"context {machine.world.seed} {machine.name} {machine.epoch}")
+        return dice.randrange(1 << CONTEXT_BITS)
 
     @override
     def _make_engine(self) -> Engine:

@@ -20,6 +20,7 @@ COMMANDS: Final[dict[str, Lazy]] = {
     "init": Lazy("node.cli.init", "init", "Create a node's home directory and its keys."),
     "start": Lazy("node.cli.start", "start", "Run the node in the foreground."),
     "status": Lazy("node.cli.status", "status", "Show how a node is doing."),
+    "node": Lazy("node.cli.node", "node", "Ask something of a running node, as its operator."),
     "config": Lazy("node.cli.config", "config", "Look at the configuration of a node."),
     "keys": Lazy("node.cli.keys", "keys", "Make and look after key files."),
     "genesis": Lazy("node.cli.genesis", "genesis", "Found a chain and check its genesis."),

@@ -10,6 +10,7 @@ import click
 
 HOME_DEFAULT: Final = "~/.medquorum"
 RPC_DEFAULT: Final = "http://127.0.0.1:29651"
+OPS_DEFAULT: Final = "http://127.0.0.1:29652"
 EXISTING_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE: Final = click.Path(dir_okay=False, path_type=Path)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.\-]{0,63}")
@@ -59,6 +60,18 @@ rpc_option: Final = click.option(
 """`rpc`: the address of a node's API."""
 
 
+ops_option: Final = click.option(
+    "--ops",
+    envvar="MEDQUORUM_OPS",
+    default=OPS_DEFAULT,
+    show_default=True,
+    show_envvar=True,
+    metavar="URL",
+    help="The operators' port of the node.",
+)
+"""`ops`: the address of a node's operators' port."""
+
+
 passphrase_option: Final = click.option(
     "--passphrase-file",
     envvar="MEDQUORUM_PASSPHRASE_FILE",
@@ -75,6 +88,13 @@ genesis_option: Final = click.option(
     help="What proofs are checked against. Default: the genesis of the home, if there is one.",
 )
 """`genesis`: the genesis of the chain, from a source that the user trusts."""
+
+linearizable_option: Final = click.option(
+    "--linearizable",
+    is_flag=True,
+    help="See everything that was decided, anywhere, when this was asked (Raft chains only).",
+)
+"""`linearizable`: not only what the node happens to have."""
 
 timeout_option: Final = click.option(
     "--timeout", default=30.0, show_default=True, help="Seconds until we give up."

@@ -13,6 +13,7 @@ from node.cli.options import (
     genesis_option,
     home_option,
     json_option,
+    linearizable_option,
     rpc_option,
     timeout_option,
 )
@@ -46,9 +47,12 @@ class TypeLine(msgspec.Struct):
 @click.command
 @click.argument("name", required=False)
 @click.argument("params", nargs=-1, metavar="[KEY=VALUE]...")
+@linearizable_option
 @rpc_option
 @timeout_option
-def query(name: str | None, params: tuple[str, ...], rpc: str, timeout: float) -> None:
+def query(
+    *, name: str | None, params: tuple[str, ...], linearizable: bool, rpc: str, timeout: float
+) -> None:
     """Ask the query NAME, or list all queries. The answer is JSON, and the word of the node:
     'medquorum state get' is for what must be proven.
     """
@@ -62,6 +66,8 @@ def query(name: str | None, params: tuple[str, ...], rpc: str, timeout: float) -
         if equals == "":
             raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="KEY=VALUE")
         given[key] = value
+    if linearizable:
+        given["consistency"] = "linearizable"
     with connect(rpc, timeout_s=timeout) as client:
         answer = client.query(name, **given)
     echo_json({"height": answer.height, "result": answer.result})
@@ -77,6 +83,7 @@ def state() -> None:
 @click.argument("key", metavar="KEY_HEX")
 @click.option("--height", type=int, help="At this height. Default: the node's newest.")
 @click.option("--min-height", type=int, help="Refuse an answer of a lower height.")
+@linearizable_option
 @genesis_option
 @home_option
 @rpc_option
@@ -88,6 +95,7 @@ def state_get(
     key: str,
     height: int | None,
     min_height: int | None,
+    linearizable: bool,
     genesis: Path | None,
     home: Path,
     rpc: str,
@@ -103,7 +111,9 @@ def state_get(
         raise click.BadParameter(f"{key!r} is not hexadecimal", param_hint="KEY_HEX") from None
     founded = needed_genesis(genesis, home)
     with connect(rpc, founded, timeout_s=timeout) as client:
-        found = client.state(namespace, raw_key, height=height, min_height=min_height)
+        found = client.state(
+            namespace, raw_key, height=height, min_height=min_height, linearizable=linearizable
+        )
     value = None if found.value is None else found.value.hex()
     if as_json:
         echo_json({"value": value, "height": found.height, "time_ms": found.time_ms})

@@ -54,6 +54,9 @@ class NodeStatus(msgspec.Struct, frozen=True):
     mempool: Pool = Pool()
     syncing: Syncing | None = None
     halted: str | None = None
+    engine: str = ""
+    leader: str = ""
+    validator: str = ""
 
 
 @click.command
@@ -96,6 +99,16 @@ def complaints_about(found: NodeStatus) -> list[str]:
     return complaints
 
 
+def consensus_line(found: NodeStatus) -> str:
+    """Which engine, where it stands, and who leads or proposes."""
+    if found.phase == "":
+        return "no engine"
+    names = {"raft": ("term", "leader"), "pbft": ("round", "proposer")}
+    place, head = names.get(found.engine, ("round", "proposer"))
+    who = "this node" if found.leader == found.validator else found.leader[:16]
+    return f"{found.engine} {place} {found.round}, {found.phase}, {head} {who or 'none yet'}".lstrip()
+
+
 def _show(found: NodeStatus, complaints: list[str]) -> None:
     connected = sum(peer.connected for peer in found.peers)
     made = datetime.fromtimestamp(found.time_ms / _MS, UTC)
@@ -107,7 +120,7 @@ def _show(found: NodeStatus, complaints: list[str]) -> None:
             ("role", found.role),
             ("height", found.height),
             ("last block", f"{made:%Y-%m-%d %H:%M:%S} UTC, {age_s} s ago"),
-            ("consensus", f"round {found.round}, {found.phase or 'no engine'}"),
+            ("consensus", consensus_line(found)),
             ("peers", f"{connected} of {len(found.peers)} connected"),
             ("mempool", f"{found.mempool.txs} transactions, {found.mempool.bytes} bytes"),
             ("version", found.version),

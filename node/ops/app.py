@@ -7,6 +7,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from node.errors import RefusedError
+from node.ops import leader
 from node.ops.gauges import Gauges
 from node.ops.health import ReadyParams, readiness
 from node.ops.metrics import PROTOCOL
@@ -16,7 +17,7 @@ from node.services import Services
 
 
 def make_ops(services: Services) -> web.Application:
-    """/livez, /readyz, /metrics and /version over `services`."""
+    """/livez, /readyz, /metrics, /version and /transfer-leadership over `services`."""
     gauges = Gauges(services.metrics)
 
     async def livez(_request: web.Request) -> web.Response:
@@ -35,6 +36,12 @@ def make_ops(services: Services) -> web.Application:
         headers = {"Content-Type": CONTENT_TYPE_LATEST}
         return web.Response(body=gauges.page(services), headers=headers)
 
+    async def transfer_leadership(request: web.Request) -> web.Response:
+        try:
+            return _json(await leader.transfer(services, request), 200)
+        except RefusedError as refused:
+            return response(refused, "")
+
     async def version(_request: web.Request) -> web.Response:
         chain_id = services.chain.chain_id.hex()
         shown = {"version": services.version, "protocol": PROTOCOL, "chain_id": chain_id}
@@ -45,6 +52,7 @@ def make_ops(services: Services) -> web.Application:
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/version", version)
+    app.router.add_post("/transfer-leadership", transfer_leadership)
     return app
 
 

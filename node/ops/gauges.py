@@ -23,6 +23,9 @@ class Gauges:
         self._validators = gauge("validators", "Validators of the next height")
         self._missing = gauge("missing_validators", "Validators whose daemon is not connected")
         self._is_validator = gauge("is_validator", "1 if this node votes")
+        self._proposes = gauge(
+            "consensus_is_proposer", "1 if this node proposes now: it leads, or it is its turn"
+        )
         self._halted = gauge("halted", "1 if this node stopped taking part for good")
         self._pool_txs = gauge("mempool_size", "Transactions that wait for a block", "class")
         self._pool_bytes = gauge("mempool_bytes", "Their bytes")
@@ -48,6 +51,8 @@ class Gauges:
         self._validators.set(len(members))
         self._missing.set(len(members - present - {services.node_key}))
         self._is_validator.set(int(services.is_validator()))
+        proposer = b"" if engine is None else engine.proposer
+        self._proposes.set(int(proposer != b"" and proposer == services.validator_key))
         self._halted.set(int(services.halted() is not None))
         counts = services.pool.counts()
         for traffic in Traffic:

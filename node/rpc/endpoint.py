@@ -29,6 +29,8 @@ COMMON_PROBLEMS: Final = (
     "internal",
 )
 """What any route may answer with."""
+READ_PROBLEMS: Final = ("no_leader", "not_offered", "halted")
+"""What any route may answer with as well if its answer is to be linearizable."""
 BODY_PROBLEMS: Final = ("too_large",)
 """What any route with a body may answer with as well."""
 SIGNED_PROBLEMS: Final = ("bad_signature", "unknown_key", "key_revoked", "not_found")
@@ -41,7 +43,8 @@ def codes(route: AnyRoute) -> tuple[str, ...]:
     """All codes that a route may answer with, each once."""
     more = BODY_PROBLEMS if route.body is not None else ()
     signed = SIGNED_PROBLEMS if route.signed else ()
-    return tuple(dict.fromkeys((*COMMON_PROBLEMS, *more, *signed, *route.problems)))
+    reads = READ_PROBLEMS if issubclass(route.params, Params) else ()
+    return tuple(dict.fromkeys((*COMMON_PROBLEMS, *reads, *more, *signed, *route.problems)))
 
 
 class LargeBodies:
@@ -95,11 +98,15 @@ def common(values: Mapping[str, str]) -> dict[str, str]:
 
 
 async def _reach(params: msgspec.Struct, services: Services) -> None:
-    if not isinstance(params, Params) or params.min_height == 0:
+    """Wait until the node has what the answer must not be older than."""
+    if not isinstance(params, Params):
         return
-    if not await services.tracker.wait_height(params.min_height, params.timeout):
+    height = params.min_height
+    if params.consistency == "linearizable":
+        height = max(height, await services.read_height(params.timeout))
+    if height == 0:
+        return
+    if not await services.tracker.wait_height(height, params.timeout):
         raise RefusedError(
-            "not_ready",
-            f"this node has not committed height {params.min_height} yet",
-            retry_after_ms=1_000,
+            "not_ready", f"this node has not committed height {height} yet", retry_after_ms=1_000
         )

@@ -34,10 +34,13 @@ HeightParam = Annotated[int, Meta(ge=0, le=INT_MAX)]
 
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The query parameters that every GET takes. `min_height`: answer only once this node has
-    committed that height, for readers who must see their own writes.
+    committed that height, for readers who must see their own writes. `consistency`: `linearizable`
+    answers only once this node has committed everything that was decided anywhere when it was
+    asked; `local` is what it has.
     """
 
     min_height: HeightParam = 0
+    consistency: Literal["local", "linearizable"] = "local"
     timeout: Seconds = WAIT_SECONDS
 
 

@@ -45,7 +45,10 @@ class PeerDocument(msgspec.Struct, frozen=True):
 
 
 class StatusDocument(msgspec.Struct, frozen=True):
-    """The node at a glance. `halted` is why it stopped voting for good, or null."""
+    """The node at a glance. `halted` is why it stopped voting for good, or null. `leader` is the
+    validator that proposes now: whom a Raft chain follows (empty while it elects one; `round` is
+    its term), or whose turn it is.
+    """
 
     node: Hex
     chain_id: Hex
@@ -60,12 +63,16 @@ class StatusDocument(msgspec.Struct, frozen=True):
     version: str
     syncing: SyncingDocument | None
     halted: str | None
+    engine: Literal["pbft", "raft"]
+    leader: Hex
+    validator: Hex
 
 
 class ConsensusDocument(msgspec.Struct, frozen=True):
     """Where the engine stands. `missing` are the validators that have not voted in this round: for
     its block while it is prepared, for its commit after that. `passed_over` missed a turn to
-    propose, and are not asked first until the rota ends (PBFT only).
+    propose, and are not asked first until the rota ends (PBFT only). On a Raft chain, a leader
+    names who has answered it at this height, and whom it hands over to.
     """
 
     height: int
@@ -80,6 +87,8 @@ class ConsensusDocument(msgspec.Struct, frozen=True):
     missing: list[Hex]
     divergent: bool
     halted: str | None
+    followed_by: list[Hex]
+    transferring_to: Hex
     passed_over: list[Hex]
 
 
@@ -122,6 +131,9 @@ async def get_status(call: Call[Params]) -> web.StreamResponse:
             version=services.version,
             syncing=None if sync is None else SyncingDocument(sync.height, sync.target),
             halted=services.halted(),
+            engine=services.chain.genesis.engine,
+            leader="" if engine is None else engine.proposer.hex(),
+            validator=(services.validator_key or b"").hex(),
         )
     )
 
@@ -170,6 +182,8 @@ def consensus_document(engine: EngineStatus, members: Sequence[bytes]) -> Consen
         missing=_hexes(key for key in members if key not in voted),
         divergent=engine.divergent,
         halted=engine.halted or None,
+        followed_by=_hexes(engine.followed_by),
+        transferring_to=engine.transferring_to.hex(),
         passed_over=_hexes(engine.passed_over),
     )
 

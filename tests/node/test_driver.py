@@ -21,6 +21,7 @@ from consensus.engine import (
     WorkAvailable,
 )
 from consensus.messages import AcceptedRecord, Commit, LogRecord, Prepare, Status, encode_record
+from consensus.wishes import ReadAnswered
 from medquorum.invariants import InvariantBroken
 from node.driver import Driver
 from storage.signstate import SignedVote
@@ -149,9 +150,10 @@ def test_effects_are_obeyed_in_the_order_of_their_fields() -> None:
         faults=(PeerFault(KEY, "lied"),),
         dropped=("late",),
         halt=Halt("x", ""),
+        reads=(ReadAnswered(1, 4),),
     )
     run(drive(world, effects), 1)
-    assert world.happened == ["send", "set_timer", "fault", "dropped", "halt"]
+    assert world.happened == ["send", "set_timer", "fault", "dropped", "halt", "read"]
 
 
 def test_an_observer_never_votes() -> None:

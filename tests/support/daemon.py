@@ -31,7 +31,9 @@ from medquorum.genesis import Genesis
 from medquorum.keys import SigningKey
 from medquorum.transaction import Operation, Transaction, build, sign
 from node.chain import Chain
+from node.errors import RefusedError
 from node.intake import Intake
+from node.leadership import Handed
 from node.ledger.registry import Registry
 from node.ledger.types import BUILT_IN
 from node.mempool import Mempool, PoolTx
@@ -82,7 +84,13 @@ class World:
     halted: str | None = None
     vault: Vault | None = None
     admit: Callable[[bytes], bool] = lambda _org: True
+    read_height: int | RefusedError = 0
+    """What a linearizable read must have seen, or why nobody can say."""
 
+    leads: bool = False
+    transfers: list[bytes] = field(default_factory=list)
+    transferred: Handed | RefusedError = field(default_factory=lambda: Handed(b"\x01", b"\x02"))
+    """What comes of a transfer of the leadership."""
 
     links: tuple[bytes, ...] = ()
     """Node keys of the connected peers."""
@@ -101,6 +109,12 @@ class World:
         """See node.preflight.Heights."""
         return self.sync
 
+    async def transfer(self, to: bytes, _timeout_s: float) -> Handed:
+        """See Leaders."""
+        self.transfers.append(to)
+        if isinstance(self.transferred, RefusedError):
+            raise self.transferred
+        return self.transferred
 
 
 class WatchedTracker(Tracker):
@@ -179,12 +193,20 @@ class LocalNode:
             validator_key=VALIDATOR.public,
             version="test",
             now_ms=lambda: self.now_ms,
+            read_height=self._read_height,
+            leadership=world,
             forecast=self.preflight.forecast,
             sync_status=lambda: world.sync,
             engine_status=lambda: world.engine,
             peers=lambda: world.peers,
             halted=lambda: world.halted,
         )
+
+    async def _read_height(self, _timeout_s: float) -> int:
+        height = self.world.read_height
+        if isinstance(height, RefusedError):
+            raise height
+        return height
 
     def operation(self, name: str, body: Wire) -> Operation:
         """An operation of version 1."""

@@ -242,13 +242,18 @@ class Client:
         *,
         height: int | None = None,
         min_height: int | None = None,
+        linearizable: bool = False,
     ) -> StateValue:
         """A value of the ledger state, or its absence, with its proof verified.
 
         Without `height` it is the node's latest, which may lag behind the chain; `min_height`
-        bounds how far.
+        bounds how far. `linearizable` has the node find out first what was decided anywhere when it
+        was asked; that it did so is its word. Where no node can, it raises ProblemError
+        `not_offered`.
         """
         query = _given(height=height, min_height=min_height)
+        if linearizable:
+            query["consistency"] = "linearizable"
         path = f"v1/state/{namespace}/{key.hex()}"
         answer = (await self._get(path, query)).json(StateAnswer)
         certified = certified_of(answer)
@@ -261,7 +266,11 @@ class Client:
         return StateValue(value, header.height, header.time_ms)
 
     async def query(self, name: str, **params: str | int | bytes) -> QueryResult:
-        """The answer of a named query: the word of the node. Bytes are sent as hexadecimal."""
+        """The answer of a named query: the word of the node. Bytes are sent as hexadecimal.
+
+        Beside the query's own parameters there are `min_height`, and `consistency`, which may be
+        "linearizable" (see `state`).
+        """
         query = {k: v.hex() if isinstance(v, bytes) else str(v) for k, v in params.items()}
         return (await self._get(f"v1/query/{name}", query)).json(QueryResult)
 

@@ -128,9 +128,14 @@ class SyncClient:
         *,
         height: int | None = None,
         min_height: int | None = None,
+        linearizable: bool = False,
     ) -> StateValue:
         """See Client.state."""
-        return self._call(self._client.state(namespace, key, height=height, min_height=min_height))
+        return self._call(
+            self._client.state(
+                namespace, key, height=height, min_height=min_height, linearizable=linearizable
+            )
+        )
 
     def query(self, name: str, **params: str | int | bytes) -> QueryResult:
         """See Client.query."""

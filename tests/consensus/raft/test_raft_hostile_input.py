@@ -44,6 +44,7 @@ from consensus.raft.messages import (
     Heartbeat,
     HeartbeatReply,
     PreVoteReply,
+    ReadRequest,
     PreVoteRequest,
     TermRecord,
     TimeoutNow,
@@ -268,8 +269,21 @@ def test_reads_that_wait_are_bounded() -> None:
 
 
 def test_a_validator_without_a_leader_answers_no_read() -> None:
-    [refused] = follower().step(ReadAsked(1)).reads
+    [refused] = follower(TermRecord(1, 5, ())).step(ReadAsked(1)).reads
     assert refused.height is None
+
+
+def test_a_follower_asks_its_leader_from_the_first_moment_of_a_height() -> None:
+    effects = follower().step(ReadAsked(1))
+    assert effects.reads == ()
+    assert [(send.to, send.message) for send in effects.send] == [(LEADER, ReadRequest(1, 1))]
+
+
+def test_a_halted_validator_answers_no_read() -> None:
+    for engine in (leader(), follower()):
+        engine._core.halt("twin", "")
+        [refused] = engine.step(ReadAsked(1)).reads
+        assert refused.height is None
 
 
 def test_terms_end_without_an_error() -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
+from consensus.engine import EngineStatus
+from node.errors import RefusedError
 from node.ops.looplag import watch_loop
 from node.ops.metrics import REASONS_MAX, Metrics, TransportMetrics
 from node.sync import SyncStatus
 from p2p.model import Observer, PeerInfo
-from tests.support.daemon import World, local_node
+from tests.support.daemon import NODE, VALIDATOR, World, local_node
 from tests.support.people import enrolment
 
 
@@ -29,6 +31,22 @@ def peer(*, connected: bool) -> PeerInfo:
         ban_reason="",
         banned_s=0,
         bans=0,
+    )
+
+
+def status_of(*, proposer: bytes) -> EngineStatus:
+    """An engine at height 1 that waits for this one."""
+    return EngineStatus(
+        height=1,
+        round=0,
+        phase="idle",
+        proposer=proposer,
+        round_timeout_ms=1_000,
+        prepared_by=(),
+        committed_by=(),
+        round_change_by=(),
+        divergent=False,
+        halted="",
     )
 
 
@@ -107,6 +125,76 @@ async def test_the_page_of_metrics_shows_what_happened(tmp_path: Path) -> None:
         ):
             assert line in page, page
         assert tx.id.hex() not in page
+
+
+async def test_leadership_is_handed_over_and_the_answer_names_both(tmp_path: Path) -> None:
+    world = World()
+    async with local_node(tmp_path, world=world) as node, node.ops() as ops:
+        async with ops.post("/transfer-leadership", json={"to": "01ab", "timeout": 1.5}) as answer:
+            assert answer.status == 200
+            assert await answer.json() == {"before": "01", "leader": "02"}
+        async with ops.post("/transfer-leadership", json={}) as answer:
+            assert answer.status == 200
+    assert world.transfers == [b"\x01\xab", b""]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("not_offered", 409),
+        ("not_leader", 409),
+        ("transfer_target_unknown", 404),
+        ("transfer_target_behind", 503),
+        ("transfer_timed_out", 503),
+    ],
+)
+async def test_a_transfer_that_fails_has_its_code(tmp_path: Path, code: str, status: int) -> None:
+    world = World(transferred=RefusedError(code, "because"))
+    async with (
+        local_node(tmp_path, world=world) as node,
+        node.ops() as ops,
+        ops.post("/transfer-leadership", json={}) as answer,
+    ):
+        assert (answer.status, (await answer.json())["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "code"),
+    [
+        (b"{}", {"Content-Type": "text/plain"}, "unsupported_media_type"),
+        (b"{}", {"Host": "evil.test"}, "policy_denied"),
+        (b'{"to": "xy"}', {}, "schema_violation"),
+        (b'{"to": "AB"}', {}, "schema_violation"),
+        (b'{"timeout": 61}', {}, "malformed"),
+        (b'{"timeout": 0}', {}, "malformed"),
+        (b'{"more": 1}', {}, "malformed"),
+        (b"\xff", {}, "malformed"),
+        (b" " * 2_000, {}, "too_large"),
+    ],
+)
+async def test_nobody_else_can_have_the_leadership_handed_over(
+    tmp_path: Path, body: bytes, headers: dict[str, str], code: str
+) -> None:
+    world = World()
+    async with local_node(tmp_path, world=world) as node, node.ops() as ops:
+        sent = {"Content-Type": "application/json", **headers}
+        async with ops.post("/transfer-leadership", data=body, headers=sent) as answer:
+            assert (await answer.json())["code"] == code
+        for host in ("10.1.2.3:29652", "node.hospital.test", "localhost"):
+            named = {"Host": host}
+            async with ops.post("/transfer-leadership", json={}, headers=named) as answer:
+                assert answer.status == 200
+    assert len(world.transfers) == 3
+
+
+async def test_the_page_of_metrics_shows_who_proposes(tmp_path: Path) -> None:
+    world = World()
+    async with local_node(tmp_path, world=world) as node, node.ops() as ops:
+        for proposer, shown in ((VALIDATOR.public, 1), (NODE.public, 0), (b"", 0)):
+            world.engine = status_of(proposer=proposer)
+            async with ops.get("/metrics") as answer:
+                page = await answer.text()
+            assert f"medquorum_consensus_is_proposer {shown}.0" in page
 
 
 def test_reasons_beyond_their_number_are_counted_together() -> None:

@@ -7,20 +7,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from medquorum.client import Client
+from medquorum.errors import ProblemError
 from medquorum.statetree import verify_state
+from node.errors import RefusedError
 from node.ledger.identities import ACTORS, NAMESPACE
 from storage.leveldb import LevelDB
-from tests.support.daemon import LocalNode, local_node
+from tests.support.daemon import LocalNode, World, local_node
 from tests.support.ledger import some_id
 from tests.support.people import enrolment
 
 
 @asynccontextmanager
-async def clients(tmp_path: Path) -> AsyncIterator[tuple[LocalNode, Client]]:
+async def clients(
+    tmp_path: Path, *, world: World | None = None
+) -> AsyncIterator[tuple[LocalNode, Client]]:
     """A node over LevelDB that proposes by itself, and a client that trusts its genesis only."""
     kv = LevelDB(tmp_path / "chain")
-    async with local_node(tmp_path, kv=kv) as node, node.api() as api:
+    async with local_node(tmp_path, kv=kv, world=world) as node, node.api() as api:
         async with api.get("/v1/status") as answer:
             base = str(answer.url.origin())
         async with node.proposing(), Client(base, genesis=node.genesis) as client:
@@ -101,6 +107,53 @@ async def test_min_height_waits_for_the_commit(tmp_path: Path) -> None:
             await node.tracker.someone_waits.wait()
             await node.commit()
         assert reading.result() == 1
+
+
+async def test_a_linearizable_read_waits_for_what_was_decided_elsewhere(tmp_path: Path) -> None:
+    world = World(read_height=1)
+    async with local_node(tmp_path, world=world) as node, node.api() as api:
+
+        async def read() -> str:
+            path = "/v1/query/gov.params?consistency=linearizable&min_height=0&timeout=10"
+            async with api.get(path) as answer:
+                assert answer.status == 200, await answer.text()
+                return answer.headers["MedQuorum-Height"]
+
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(read())
+            await node.tracker.someone_waits.wait()
+            await node.commit()
+        assert reading.result() == "1"
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("no_leader", 503), ("not_offered", 409), ("halted", 503)]
+)
+async def test_a_linearizable_read_that_nobody_can_answer_says_why(
+    tmp_path: Path, code: str, status: int
+) -> None:
+    world = World(read_height=RefusedError(code, "because"))
+    async with local_node(tmp_path, world=world) as node, node.api() as api:
+        async with api.get("/v1/params?consistency=linearizable") as answer:
+            assert (answer.status, (await answer.json())["code"]) == (status, code)
+        async with api.get("/v1/params?consistency=local") as answer:
+            assert answer.status == 200
+        async with api.get("/v1/params?consistency=strong") as answer:
+            assert answer.status == 422
+
+
+async def test_the_client_asks_for_linearizable_state(tmp_path: Path) -> None:
+    world = World(read_height=RefusedError("not_offered", "not here"))
+    async with clients(tmp_path, world=world) as (node, client):
+        await client.submit(node.transaction(enrolment(node, "a")), wait="committed")
+        assert (await client.state("identity", b"nothing")).value is None
+        for ask in (
+            client.state("identity", b"nothing", linearizable=True),
+            client.query("gov.params", consistency="linearizable"),
+        ):
+            with pytest.raises(ProblemError) as refused:
+                await ask
+            assert refused.value.code == "not_offered"
 
 
 async def test_headers_params_and_queries_are_listed(tmp_path: Path) -> None:
