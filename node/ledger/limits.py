@@ -21,6 +21,10 @@ HOLDS_PER_ROLE_MAX: Final = 16
 """Credentials that one actor may hold for one role, unexpired, at the same time."""
 
 OBSERVERS_MAX: Final = 1_024
+EVIDENCE_HEIGHTS_MAX: Final = 10_000_000
+"""For how long evidence can be held against a validator: months. What nobody minded for so long is
+no reason any more to change who votes.
+"""
 PROPOSALS_OPEN_MAX: Final = 16
 """Open proposals of one organisation, so that one member cannot keep the others from proposing."""
 PAGE_DEFAULT: Final = 100

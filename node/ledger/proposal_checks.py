@@ -46,10 +46,13 @@ from node.ledger.proposals import (
     PauseModule,
     UnpauseModule,
     ValidatorAdd,
+    ValidatorReinstate,
     ValidatorRemove,
     ValidatorReplace,
+    ValidatorSuspend,
 )
 from node.ledger.roles import OrgKind
+from node.ledger.suspensions import proven, suspended
 
 
 def check_content(view: View, content: Content) -> None:
@@ -60,9 +63,13 @@ def check_content(view: View, content: Content) -> None:
         case ValidatorAdd():
             _check_validator_add(view, content)
         case ValidatorRemove():
-            _check_validator_remove(view, content)
+            _check_removal(view, content.key)
         case ValidatorReplace():
             _check_validator_replace(view, content)
+        case ValidatorSuspend():
+            _check_removal(view, proven(view, content.evidence).validator)
+        case ValidatorReinstate():
+            _check_validator_reinstate(view, content)
         case ObserverAdd():
             _check_observer_add(view, content)
         case ObserverRemove():
@@ -117,14 +124,27 @@ def _check_param(view: View, content: ParamSet) -> None:
 
 def _check_validator_add(view: View, content: ValidatorAdd) -> None:
     require_org_active(view, content.org)
-    room = len(validator_set(view).validators) < VALIDATORS_MAX
-    refuse_unless(room, Code.LIMIT, f"there are at most {VALIDATORS_MAX} validators")
+    _require_room(view)
     _check_daemon_keys(view, content.key, content.node_key, content.org)
     require_possession(view, content.org, content.key, content.possession)
 
 
-def _check_validator_remove(view: View, content: ValidatorRemove) -> None:
-    validator_with_key(view, content.key)
+def _check_validator_reinstate(view: View, content: ValidatorReinstate) -> None:
+    same = suspended(view, content.key).org == content.org
+    refuse_unless(same, Code.ORG, "it was another organisation's validator")
+    require_org_active(view, content.org)
+    _require_room(view)
+    _check_daemon_keys(view, content.new_key, content.new_node_key, content.org)
+    require_possession(view, content.org, content.new_key, content.possession)
+
+
+def _require_room(view: View) -> None:
+    room = len(validator_set(view).validators) < VALIDATORS_MAX
+    refuse_unless(room, Code.LIMIT, f"there are at most {VALIDATORS_MAX} validators")
+
+
+def _check_removal(view: View, key: bytes) -> None:
+    validator_with_key(view, key)
     count = len(validator_set(view).validators)
     refuse_unless(count > 1, Code.LIMIT, "the last validator stays")
     refuse_unless(

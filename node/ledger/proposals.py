@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from medquorum.codec import U16, U53, Bytes32, Hash, Height, Name, TimeMs, Wire, decode
 from medquorum.errors import DecodeError
+from medquorum.evidence import Evidence
 from medquorum.keys import PublicKey, Signature
 from node.ledger import identities, membership
 from node.ledger.codes import Code
@@ -47,6 +48,8 @@ class ProposalKind(StrEnum):
     VALIDATOR_ADD = "validator_add"
     VALIDATOR_REMOVE = "validator_remove"
     VALIDATOR_REPLACE = "validator_replace"
+    VALIDATOR_SUSPEND = "validator_suspend"
+    VALIDATOR_REINSTATE = "validator_reinstate"
     OBSERVER_ADD = "observer_add"
     OBSERVER_REMOVE = "observer_remove"
     ACTIVATE = "activate"
@@ -87,6 +90,24 @@ class ValidatorReplace(Wire, frozen=True):
     """Give a validator another vote key and node key; it keeps its place in the order."""
 
     key: PublicKey
+    new_key: PublicKey
+    new_node_key: PublicKey
+    possession: Signature
+
+
+class ValidatorSuspend(Wire, frozen=True):
+    """Take the vote away from a validator that contradicted itself; the evidence names it."""
+
+    evidence: Evidence
+
+
+class ValidatorReinstate(Wire, frozen=True):
+    """Let the organisation whose validator `key` was suspended vote again, with another vote key,
+    at the end of the order.
+    """
+
+    key: PublicKey
+    org: Bytes32
     new_key: PublicKey
     new_node_key: PublicKey
     possession: Signature
@@ -162,12 +183,12 @@ class OrgRootReplace(Wire, frozen=True):
     possession: Signature
 
 
-ValidatorChange: TypeAlias = ValidatorAdd | ValidatorRemove | ValidatorReplace
+ValidatorChange: TypeAlias = (
+    ValidatorAdd | ValidatorRemove | ValidatorReplace | ValidatorSuspend | ValidatorReinstate
+)
 GovernanceContent: TypeAlias = (
     ParamSet
-    | ValidatorAdd
-    | ValidatorRemove
-    | ValidatorReplace
+    | ValidatorChange
     | ObserverAdd
     | ObserverRemove
     | Activate
@@ -182,6 +203,8 @@ VALIDATOR_CHANGES: Final = frozenset(
         ProposalKind.VALIDATOR_ADD,
         ProposalKind.VALIDATOR_REMOVE,
         ProposalKind.VALIDATOR_REPLACE,
+        ProposalKind.VALIDATOR_SUSPEND,
+        ProposalKind.VALIDATOR_REINSTATE,
     }
 )
 """The kinds whose content is a ValidatorChange."""
@@ -192,6 +215,8 @@ CONTENTS: Final[Mapping[ProposalKind, type[Content]]] = MappingProxyType(
         ProposalKind.VALIDATOR_ADD: ValidatorAdd,
         ProposalKind.VALIDATOR_REMOVE: ValidatorRemove,
         ProposalKind.VALIDATOR_REPLACE: ValidatorReplace,
+        ProposalKind.VALIDATOR_SUSPEND: ValidatorSuspend,
+        ProposalKind.VALIDATOR_REINSTATE: ValidatorReinstate,
         ProposalKind.OBSERVER_ADD: ObserverAdd,
         ProposalKind.OBSERVER_REMOVE: ObserverRemove,
         ProposalKind.ACTIVATE: Activate,

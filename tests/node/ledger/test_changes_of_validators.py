@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from medquorum.block import Validator, ValidatorSet
 from medquorum.codec import Wire, encode
+from medquorum.evidence import Statement, make_evidence
 from medquorum.transaction import Operation
 from node.ledger.codes import Code
 from node.ledger.decisions import APPROVE, REJECT, Draft, proposal_id
@@ -17,8 +18,10 @@ from node.ledger.proposals import (
     ProposalKind,
     ValidatorAdd,
     ValidatorChange,
+    ValidatorReinstate,
     ValidatorRemove,
     ValidatorReplace,
+    ValidatorSuspend,
 )
 from node.ledger.types.governance.bodies import CastVote, Execute, Override, Propose
 from node.ledger.types.governance.changes import changes_ahead, newcomers, validators_after
@@ -128,11 +131,16 @@ def test_whoever_answers_for_a_change_in_the_same_transaction_is_not_asked_about
 @st.composite
 def changes(draw: st.DrawFn) -> ValidatorChange:
     key, new = draw(st.sampled_from(KEYS)), draw(st.sampled_from(KEYS))
-    kind = draw(st.sampled_from(["add", "remove", "replace"]))
+    kind = draw(st.sampled_from(["add", "remove", "replace", "suspend", "reinstate"]))
     if kind == "add":
         return ValidatorAdd(key, key, bytes(32), bytes(65))
     if kind == "remove":
         return ValidatorRemove(key)
+    if kind == "suspend":
+        said = Statement("P", 0, (bytes(32),), bytes(65))
+        return ValidatorSuspend(make_evidence(key, 1, said, said))
+    if kind == "reinstate":
+        return ValidatorReinstate(key, bytes(32), new, new, bytes(65))
     return ValidatorReplace(key, new, new, bytes(65))
 
 
@@ -147,6 +155,10 @@ def test_the_set_after_a_change_is_what_one_would_write_down(
             assert after == [*keys, change.key]
         case ValidatorRemove():
             assert after == [key for key in keys if key != change.key]
+        case ValidatorSuspend():
+            assert after == [key for key in keys if key != change.evidence.validator]
+        case ValidatorReinstate():
+            assert after == [*keys, *([] if change.new_key in keys else [change.new_key])]
         case ValidatorReplace():
             assert after == [change.new_key if key == change.key else key for key in keys]
     new = [v.key for v in newcomers(before, validators_after(before, change))]

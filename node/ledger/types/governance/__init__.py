@@ -46,6 +46,16 @@ EVENTS: Final = (
     EventType("gov.executed", ("proposal", "kind"), "A proposal was carried out."),
     EventType("gov.proposal_expired", ("proposal", "kind"), "The time of a proposal is over."),
     EventType("gov.validators_changed", ("count",), "Another set votes on the next height."),
+    EventType(
+        "gov.validator_suspended",
+        ("validator", "org", "kind", "evidence"),
+        "A validator that contradicted itself votes no more, from the next height on.",
+    ),
+    EventType(
+        "gov.validator_reinstated",
+        ("validator", "org", "successor"),
+        "Its organisation votes again, with another key.",
+    ),
     EventType("gov.observers_changed", ("node_key",), "A daemon may or may no longer follow."),
     EventType("gov.param_changed", ("name", "value"), "A parameter changes with the next height."),
     EventType("gov.activation_set", ("name", "version", "height"), "Code runs from a height on."),

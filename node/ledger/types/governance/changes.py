@@ -19,8 +19,10 @@ from node.ledger.membership import NAMESPACE
 from node.ledger.proposals import (
     ValidatorAdd,
     ValidatorChange,
+    ValidatorReinstate,
     ValidatorRemove,
     ValidatorReplace,
+    ValidatorSuspend,
     content_of,
 )
 from node.ledger.types.governance.bodies import CastVote, Execute, Override, Propose
@@ -42,6 +44,13 @@ def validators_after(before: ValidatorSet, change: ValidatorChange) -> Validator
             return ValidatorSet((*old, Validator(change.key, change.node_key, change.org)))
         case ValidatorRemove():
             return ValidatorSet(tuple(v for v in old if v.key != change.key))
+        case ValidatorSuspend():
+            return ValidatorSet(tuple(v for v in old if v.key != change.evidence.validator))
+        case ValidatorReinstate():
+            if any(v.key == change.new_key for v in old):
+                return before
+            returned = Validator(change.new_key, change.new_node_key, change.org)
+            return ValidatorSet((*old, returned))
         case ValidatorReplace():
             return ValidatorSet(
                 tuple(
@@ -110,6 +119,4 @@ def _change_of(draft: Draft) -> ValidatorChange | None:
     except TxError:
         # Nobody can carry it out, so it changes nothing.
         return None
-    if isinstance(content, ValidatorAdd | ValidatorRemove | ValidatorReplace):
-        return content
-    return None
+    return content if isinstance(content, ValidatorChange) else None

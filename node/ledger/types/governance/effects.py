@@ -28,7 +28,7 @@ from node.ledger.membership import (
     validator_set,
 )
 from node.ledger.params import PARAMS, param
-from node.ledger.proposal_checks import check_content
+from node.ledger.proposal_checks import check_content, validator_with_key
 from node.ledger.proposals import (
     NEVER_PAUSED,
     Activate,
@@ -44,11 +44,14 @@ from node.ledger.proposals import (
     UnpauseModule,
     ValidatorAdd,
     ValidatorChange,
+    ValidatorReinstate,
     ValidatorRemove,
     ValidatorReplace,
+    ValidatorSuspend,
     content_of,
 )
 from node.ledger.roles import Role
+from node.ledger.suspensions import SUSPENSIONS, Suspension, proven, suspended
 from node.ledger.types.governance.bodies import EmergencyPause, Execute
 from node.ledger.types.governance.changes import newcomers, validators_after
 from node.ledger.types.governance.parameters import EMERGENCY_PAUSE_MS_MAX, EMERGENCY_REST_MS
@@ -97,6 +100,10 @@ def _carry_out(content: GovernanceContent, ctx: Context) -> None:
             _set_param(content, ctx)
         case ValidatorAdd() | ValidatorRemove() | ValidatorReplace():
             _change_validators(content, ctx)
+        case ValidatorSuspend():
+            _suspend(content, ctx)
+        case ValidatorReinstate():
+            _reinstate(content, ctx)
         case ObserverAdd():
             OBSERVERS.put(ctx.state, Observer(content.node_key, content.org), content.node_key)
             DAEMON_KEYS.put(ctx.state, DaemonKey(content.org, NODE_USE), content.node_key)
@@ -145,6 +152,30 @@ def _change_validators(content: ValidatorChange, ctx: Context) -> None:
         _file_keys(ctx, new)
         OBSERVERS.delete(ctx.state, new.node_key)
     ctx.emit("gov.validators_changed", count=len(after.validators))
+
+
+def _suspend(content: ValidatorSuspend, ctx: Context) -> None:
+    """The next height is decided without it. Its key is remembered: it never votes again."""
+    accusation = proven(ctx, content.evidence)
+    accused = validator_with_key(ctx, accusation.validator)
+    row = Suspension(accused.org, accusation.kind.value, content.evidence.id(), ctx.height, 0, b"")
+    SUSPENSIONS.put(ctx.state, row, accused.key)
+    ctx.emit(
+        "gov.validator_suspended",
+        validator=accused.key, org=accused.org, kind=row.kind, evidence=row.evidence,
+    )  # fmt: skip
+    _change_validators(content, ctx)
+
+
+def _reinstate(content: ValidatorReinstate, ctx: Context) -> None:
+    row = suspended(ctx, content.key)
+    lifted = msgspec.structs.replace(row, lifted=ctx.height, successor=content.new_key)
+    SUSPENSIONS.put(ctx.state, lifted, content.key)
+    ctx.emit(
+        "gov.validator_reinstated",
+        validator=content.key, org=row.org, successor=content.new_key,
+    )  # fmt: skip
+    _change_validators(content, ctx)
 
 
 def _file_keys(ctx: Context, validator: Validator) -> None:

@@ -14,6 +14,7 @@ from node.ledger.limits import PAGE_DEFAULT
 from node.ledger.membership import NAMESPACE, OBSERVERS, PAUSES, activations, validator_set
 from node.ledger.paging import PageLimit, take
 from node.ledger.params import PARAMS
+from node.ledger.suspensions import SUSPENSIONS
 from node.ledger.txtype import Query
 from node.ledger.types.governance.rows import OVERRIDES
 
@@ -153,6 +154,51 @@ class PausesAnswer(msgspec.Struct, kw_only=True):
     items: tuple[PauseAnswer, ...]
 
 
+class SuspensionsParams(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Of gov.suspensions: all, paged, in the order of their keys."""
+
+    limit: PageLimit = PAGE_DEFAULT
+    cursor: bytes = b""
+
+
+class SuspensionAnswer(msgspec.Struct, kw_only=True):
+    """A validator that was suspended. `status` is suspended or lifted."""
+
+    validator: bytes
+    org: bytes
+    kind: str
+    evidence: bytes
+    height: int
+    status: str
+    lifted: int
+    successor: bytes
+
+
+class SuspensionsAnswer(msgspec.Struct, kw_only=True):
+    """A page of suspensions."""
+
+    items: tuple[SuspensionAnswer, ...]
+    next_cursor: bytes
+
+
+def _suspensions(params: SuspensionsParams, view: View) -> SuspensionsAnswer:
+    rows, cursor = take(SUSPENSIONS.rows(view.read(NAMESPACE), after=params.cursor), params.limit)
+    items = tuple(
+        SuspensionAnswer(
+            validator=key,
+            org=row.org,
+            kind=row.kind,
+            evidence=row.evidence,
+            height=row.height,
+            status="suspended" if row.lifted == 0 else "lifted",
+            lifted=row.lifted,
+            successor=row.successor,
+        )
+        for key, row in rows
+    )
+    return SuspensionsAnswer(items=items, next_cursor=cursor)
+
+
 def _validators(_params: NoParams, view: View) -> ValidatorsAnswer:
     found = validator_set(view)
     items = tuple(
@@ -263,4 +309,5 @@ QUERIES: Final = (
     Query("gov.proposals", ProposalsParams, _proposals, "All proposals."),
     Query("gov.activations", NoParams, _activations, "Which code runs from which height."),
     Query("gov.pauses", NoParams, _pauses, "Modules on hold."),
+    Query("gov.suspensions", SuspensionsParams, _suspensions, "Validators suspended for evidence."),
 )

@@ -11,6 +11,7 @@ from medquorum.codec import U32, Height, Name, Wire
 from node.ledger.decisions import PROPOSALS, VOTES
 from node.ledger.membership import ACTIVATIONS, DAEMON_KEYS, OBSERVERS, PAUSES, VALIDATORS
 from node.ledger.params import PARAMS
+from node.ledger.suspensions import CHARGES, SUSPENSIONS
 from node.ledger.tables import Table
 
 
@@ -56,4 +57,6 @@ TABLES: Final = (
     VOTES,
     OPEN_PROPOSALS,
     OVERRIDES,
+    SUSPENSIONS,
+    CHARGES,
 )

@@ -31,8 +31,9 @@ from node.ledger.limits import PROPOSALS_OPEN_MAX
 from node.ledger.membership import validators_of
 from node.ledger.params import param
 from node.ledger.proposal_checks import check_content
-from node.ledger.proposals import VALIDATOR_CHANGES, content_of
+from node.ledger.proposals import VALIDATOR_CHANGES, ValidatorSuspend, content_of
 from node.ledger.roles import Role
+from node.ledger.suspensions import CHARGES, Charge, require_uncharged
 from node.ledger.types.governance.bodies import CastVote, Override, Propose
 from node.ledger.types.governance.parameters import PROPOSAL_MS
 from node.ledger.types.governance.rows import (
@@ -50,12 +51,17 @@ def propose(body: Propose, ctx: Context) -> None:
     require_voter(ctx, body.org)
     identifier = proposal_id(body.draft)
     refuse_unless(not PROPOSALS.has(ctx.state, identifier), Code.DUPLICATE, "proposed before")
-    check_content(ctx, content_of(body.draft))
+    content = content_of(body.draft)
+    check_content(ctx, content)
+    if isinstance(content, ValidatorSuspend):
+        require_uncharged(ctx, content.evidence.validator)
     count = _open_count(ctx, body.org)
     refuse_unless(count < PROPOSALS_OPEN_MAX, Code.LIMIT, "too many open proposals")
     expires_ms = ctx.time_ms + param(ctx, PROPOSAL_MS)
     row = Proposal(body.draft, body.org, ctx.height, expires_ms, OPEN, 0)
     PROPOSALS.put(ctx.state, row, identifier)
+    if isinstance(content, ValidatorSuspend):
+        CHARGES.put(ctx.state, Charge(identifier), content.evidence.validator)
     OPEN_PROPOSALS.put(ctx.state, OpenProposals(count + 1), body.org)
     ctx.schedule(expires_ms, EXPIRE, identifier)
     ctx.emit("gov.proposed", proposal=identifier, kind=body.draft.kind, org=body.org)
