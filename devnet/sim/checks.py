@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from consensus.engine import Effects, Event
+from consensus.engine import Effects, Event, HeightStarted
 from consensus.messages import (
     Commit,
     Message,
@@ -22,6 +22,7 @@ from consensus.messages import (
 )
 from consensus.raft.messages import ACK_PHASE, Ack, RaftVote, raft_payload
 from devnet.sim.checks_raft import RaftChecks
+from devnet.sim.checks_turns import TurnsChecks
 from devnet.sim.machine import Machine
 from devnet.sim.world import World
 from medquorum.block import Result, ValidatorSet
@@ -92,6 +93,7 @@ class Checker:
         self._last: tuple[bytes, Message] | None = None
         self._kept: dict[str, list[Ack]] = {}
         """Acks of leaders for themselves that are perhaps not on their disks yet, by machine."""
+        self.turns = TurnsChecks(world.fail)
         self.raft = RaftChecks(world.fail, self._could_settle, self.sets.get, genesis.chain_id())
 
     def is_honest(self, machine: Machine) -> bool:
@@ -112,6 +114,7 @@ class Checker:
         if not self.is_honest(machine):
             return
         self._count_kept(machine)
+        self.turns.committed(header)
         self._tips[machine.name] = header.height
         self.rounds_max = max(self.rounds_max, certificate.round)
         new = header.height not in self.settled
@@ -260,8 +263,7 @@ class Checker:
             self.world.fail(f"{contradictions} contradictions were shown, and nobody has evidence")
 
     def stepped(self, machine: Machine, event: Event, effects: Effects) -> None:
-        """No honest validator is convicted, blamed, or made to halt."""
-        del event
+        """No honest validator is convicted, blamed, or made to halt; all know the same turns."""
         self._keep_acks(machine, effects)
         for evidence in effects.evidence:
             self.evidence[evidence.kind] += 1
@@ -270,6 +272,8 @@ class Checker:
         self.reasons.update(effects.dropped)
         if not self.is_honest(machine):
             return
+        if isinstance(event, HeightStarted) and machine.node and self.genesis.engine == "pbft":
+            self.turns.started(machine.name, event, machine.node.driver.engine.status())
         for fault in effects.faults:
             self.reasons[fault.reason] += 1
             if fault.peer not in self.byzantine:

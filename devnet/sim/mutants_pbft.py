@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from consensus.engine import HeightStarted
 from consensus.messages import (
     AcceptedRecord,
     CommittedRecord,
@@ -11,12 +12,14 @@ from consensus.messages import (
     RoundChangedRecord,
 )
 from consensus.pbft import evidence as evidence_rules
-from consensus.pbft import members, proofs, proposing, recovery, rounds, timers, voting
+from consensus.pbft import members, proofs, proposing, recovery, rounds, timers, turns, voting
 from consensus.pbft.proofs import CertificateBook
 from consensus.pbft.tally import CommitTally
+from consensus.pbft.turns import Turns
 from devnet.sim.mutants_node import Mutant
 from devnet.sim.patching import Patch
 from medquorum.quorum import faulty, quorum
+from node import recent
 
 
 def quorum_one_too_small(patch: Patch) -> None:
@@ -147,6 +150,32 @@ def any_proposer(patch: Patch) -> None:
     patch.set(proposing, "_proposal_fault", lambda *_: "")
 
 
+def turns_from_own_certificate(patch: Patch) -> None:
+    """Passes over whoever led the last height if its own certificate took more than one round."""
+
+    def local(started: HeightStarted) -> Turns:
+        order = true(started).order
+        return Turns((*order[1:], order[0]), ()) if started.parent_round > 0 else Turns(order, ())
+
+    true = turns.turns_of
+    patch.function("consensus.pbft.engine", "turns_of", local)
+
+
+def turns_forgotten_on_restart(patch: Patch) -> None:
+    """Knows of misses only what it has seen since it runs."""
+    true = recent.RecentProposers.__init__
+
+    def load(self: Any, blocks: Any, _tip: int, validators: Any) -> None:
+        true(self, blocks, 0, validators)
+
+    patch.set(recent.RecentProposers, "__init__", load)
+
+
+def everybody_passed_over(patch: Patch) -> None:
+    """Passes over as many as miss, without a limit."""
+    patch.set(turns, "faulty", lambda n: n - 1)
+
+
 PBFT: Final = (
     Mutant("quorum one too small", quorum_one_too_small),
     Mutant("quorum of 2f + 1", quorum_of_2f_plus_1),
@@ -166,4 +195,7 @@ PBFT: Final = (
     Mutant("evidence ignored", evidence_ignored),
     Mutant("votes are never said again", votes_are_never_said_again),
     Mutant("proposals of anybody", any_proposer),
+    Mutant("turns from a certificate of its own", turns_from_own_certificate),
+    Mutant("turns forgotten on restart", turns_forgotten_on_restart),
+    Mutant("more than f passed over", everybody_passed_over),
 )
