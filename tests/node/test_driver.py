@@ -20,7 +20,15 @@ from consensus.engine import (
     TimerKind,
     WorkAvailable,
 )
-from consensus.messages import AcceptedRecord, Commit, LogRecord, Prepare, Status, encode_record
+from consensus.messages import (
+    AcceptedRecord,
+    Commit,
+    LogRecord,
+    Prepare,
+    Status,
+    encode_record,
+    vote_position,
+)
 from consensus.wishes import ReadAnswered
 from medquorum.invariants import InvariantBroken
 from node.driver import Driver
@@ -130,6 +138,15 @@ def test_messages_that_are_no_votes_do_not_pass_the_guard() -> None:
     world = World()
     run(drive(world, Effects(send=(Send(KEY, Status(5, 0)),))), 1)
     assert world.happened == ["send"]
+
+
+def test_a_vote_of_somebody_else_that_is_passed_on_is_not_taken_for_ours() -> None:
+    world = World()
+    theirs = Prepare(5, 0, b"\x01" + bytes([9]) * 32, bytes([8]) * 32, SIGNATURE)
+    own = persist_and_send(RECORD, PREPARE)
+    run(drive(world, own, Effects(send=(Send(KEY, theirs, passed_on=True),))), 2)
+    assert world.happened == ["append", "guard", "send", "send"]
+    assert [vote.digest for vote in world.voted] == [vote_position(PREPARE).digest]  # type: ignore[union-attr]  # a vote has one
 
 
 def test_after_a_halt_no_event_is_looked_at() -> None:
