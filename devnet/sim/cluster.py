@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from devnet.sim.checks import Checker
 from devnet.sim.dice import Dice
 from devnet.sim.disk import SimDisk
@@ -16,7 +18,7 @@ from devnet.sim.world import World
 from medquorum.block import Validator
 from medquorum.genesis import Genesis, GenesisOrg, GenesisParam
 from medquorum.keys import SigningKey, derive_seed
-from node.config.schema import Config, Consensus
+from node.config.schema import P2P, Config, Consensus
 from node.ledger.params import ACTIVATION_HEIGHTS
 from node.ledger.registry import Registry
 from node.ledger.types import BUILT_IN
@@ -83,6 +85,7 @@ class Cluster:
             ),
             disk=SimDisk(Dice(rng.random())),
         )
+        self._spread_addresses()
         machine.pace = Pace(
             sync_ms=(0.1, options.sync_ms),
             execute_ms=(0.1, options.execute_ms),
@@ -94,6 +97,13 @@ class Cluster:
         machine.rate = 1.0 + rng.uniform(-options.drift, options.drift)
         machine.skew_ms = rng.randint(-options.skew_ms, options.skew_ms)
         return machine
+
+    def _spread_addresses(self) -> None:
+        """All operators hear of all machines. It counts from the next start of a node on."""
+        names = dict.fromkeys(m.node_key.public.hex() for m in self.net.machines if not m.retired)
+        peers = P2P(peers=tuple(f"{name}@sim:1" for name in names))
+        for machine in self.net.machines:
+            machine.config = structs.replace(machine.config, p2p=peers)
 
     def _software(self, name: str, validator: SigningKey | None) -> Registry:
         """During an upgrade some machines have the new software and others do not yet."""

@@ -226,7 +226,7 @@ class Machine:
 
     def admits(self, node_key: bytes) -> bool:
         """Whether it lets this peer connect."""
-        return self.node is not None and self.node.roster.is_member(node_key)
+        return self.node is not None and self.node.roster.may_connect(node_key)
 
     def send(self, peer: bytes, lane: Lane, kind: int, payload: bytes) -> bool:
         """Send a frame for the node. It may die here, having said it to some and not to others."""
