@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, Lazy]] = {
     "keys": Lazy("node.cli.keys", "keys", "Make and look after key files."),
     "genesis": Lazy("node.cli.genesis", "genesis", "Found a chain and check its genesis."),
     "member": Lazy("node.cli.member", "member", "Publish what the others need to know of us."),
+    "gov": Lazy("node.cli.gov", "gov", "Look at changes of the validators before they are made."),
     "tx": Lazy("node.cli.tx", "tx", "Build, sign, submit and follow transactions."),
     "query": Lazy("node.cli.query", "query", "Ask a named query of the ledger."),
     "state": Lazy("node.cli.query", "state", "Read the ledger state with proof."),
