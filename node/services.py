@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from consensus.engine import EngineStatus
     from medquorum.block import ValidatorSet
     from node.chain import Chain
+    from node.evidence.book import EvidenceBook
     from node.forecast import Forecast
     from node.intake import Admission
     from node.leadership import Handed
@@ -90,6 +91,7 @@ class Services:
     metrics: Metrics
     disk: DiskGuard
     vault: Vault | None
+    evidence: EvidenceBook
     allowed_hosts: tuple[str, ...]
     node_key: bytes
     validator_key: bytes | None

@@ -35,6 +35,9 @@ COMMANDS: Final[dict[str, Lazy]] = {
     "verify-receipt": Lazy(
         "node.cli.receipt", "verify_receipt_command", "Check a proof without any node."
     ),
+    "evidence": Lazy(
+        "node.cli.evidence", "evidence", "Show proof of misbehaviour, and act upon it."
+    ),
     "import": Lazy("node.cli.import_", "import_", "Bring records in from other systems."),
     "completion": Lazy("node.cli.completion", "completion", "Complete this command in a shell."),
     "version": Lazy("node.cli.version", "version", "Show the version."),

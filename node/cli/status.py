@@ -57,6 +57,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     engine: str = ""
     leader: str = ""
     validator: str = ""
+    evidence: int = 0
 
 
 @click.command
@@ -106,7 +107,9 @@ def consensus_line(found: NodeStatus) -> str:
     names = {"raft": ("term", "leader"), "pbft": ("round", "proposer")}
     place, head = names.get(found.engine, ("round", "proposer"))
     who = "this node" if found.leader == found.validator else found.leader[:16]
-    return f"{found.engine} {place} {found.round}, {found.phase}, {head} {who or 'none yet'}".lstrip()
+    return (
+        f"{found.engine} {place} {found.round}, {found.phase}, {head} {who or 'none yet'}".lstrip()
+    )
 
 
 def _show(found: NodeStatus, complaints: list[str]) -> None:
@@ -123,6 +126,10 @@ def _show(found: NodeStatus, complaints: list[str]) -> None:
             ("consensus", consensus_line(found)),
             ("peers", f"{connected} of {len(found.peers)} connected"),
             ("mempool", f"{found.mempool.txs} transactions, {found.mempool.bytes} bytes"),
+            *(
+                [("evidence", f"{found.evidence}: 'medquorum evidence list'")]
+                * (found.evidence > 0)
+            ),
             ("version", found.version),
             ("state", "; ".join(complaints) or "well"),
         ]

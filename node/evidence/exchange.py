@@ -1,4 +1,4 @@
-"""How evidence gets from the node that saw both votes to all the others (docs/spec/network.md, N8).
+"""How evidence gets from the node that saw both votes to all the others (docs/spec/network.md, N10).
 
 Every piece is verified before it is kept, and kept before it is passed on. What a node takes in
 goes to all its peers at once; a peer that has not said that it needs a piece no more is offered it

@@ -5,7 +5,19 @@ from __future__ import annotations
 from aiohttp import web
 from structlog.typing import FilteringBoundLogger
 
-from node.rpc import blocks, events, membership, openapi, query, schemas, state, status, txs, vault
+from node.rpc import (
+    blocks,
+    events,
+    evidence,
+    membership,
+    openapi,
+    query,
+    schemas,
+    state,
+    status,
+    txs,
+    vault,
+)
 from node.rpc.endpoint import LargeBodies, endpoint
 from node.rpc.limits import BODY_BYTES_MAX, HEADER_BYTES_MAX
 from node.rpc.middleware import add_headers, make_middleware
@@ -19,6 +31,7 @@ def declared(streams: events.EventStreams) -> tuple[AnyRoute, ...]:
         *txs.ROUTES,
         *blocks.ROUTES,
         *membership.ROUTES,
+        *evidence.ROUTES,
         *state.ROUTES,
         *query.ROUTES,
         *schemas.ROUTES,

@@ -47,7 +47,7 @@ class PeerDocument(msgspec.Struct, frozen=True):
 class StatusDocument(msgspec.Struct, frozen=True):
     """The node at a glance. `halted` is why it stopped voting for good, or null. `leader` is the
     validator that proposes now: whom a Raft chain follows (empty while it elects one; `round` is
-    its term), or whose turn it is.
+    its term), or whose turn it is. `evidence` counts the proofs of misbehaviour that it holds.
     """
 
     node: Hex
@@ -66,6 +66,7 @@ class StatusDocument(msgspec.Struct, frozen=True):
     engine: Literal["pbft", "raft"]
     leader: Hex
     validator: Hex
+    evidence: int
 
 
 class ConsensusDocument(msgspec.Struct, frozen=True):
@@ -134,6 +135,7 @@ async def get_status(call: Call[Params]) -> web.StreamResponse:
             engine=services.chain.genesis.engine,
             leader="" if engine is None else engine.proposer.hex(),
             validator=(services.validator_key or b"").hex(),
+            evidence=len(services.evidence),
         )
     )
 

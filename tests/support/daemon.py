@@ -32,6 +32,7 @@ from medquorum.keys import SigningKey
 from medquorum.transaction import Operation, Transaction, build, sign
 from node.chain import Chain
 from node.errors import RefusedError
+from node.evidence.book import EvidenceBook
 from node.intake import Intake
 from node.leadership import Handed
 from node.ledger.registry import Registry
@@ -137,6 +138,7 @@ class LocalNode:
         self.chain = Chain(kv, genesis, Registry(BUILT_IN), keep_versions=100)
         self.threads = Threads(verifiers=1)
         self.readers = Worker("reader", 2)
+        self.evidence = EvidenceBook((), self.chain.chain_id, genesis.engine)
         self.pool = Mempool()
         self.journal = MempoolJournal(path / "mempool")
         self.metrics = Metrics(version="test")
@@ -188,6 +190,7 @@ class LocalNode:
             metrics=self.metrics,
             disk=self.disk,
             vault=world.vault,
+            evidence=self.evidence,
             allowed_hosts=("node.hospital.test",),
             node_key=NODE.public,
             validator_key=VALIDATOR.public,
