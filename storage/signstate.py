@@ -186,11 +186,25 @@ def _allow(state: _File, vote: SignedVote) -> _File:
 
 
 def _parse(path: Path, data: bytes) -> _File:
-    version = data[len(_MAGIC_KIND) : len(_MAGIC)]
-    if data.startswith(_MAGIC_KIND) and version.isdigit() and int(version) != _VERSION:
-        raise FormatError(path, int(version), _VERSION)
-    check, body = data[len(_MAGIC) : len(_MAGIC) + 4], data[len(_MAGIC) + 4 :]
-    if not data.startswith(_MAGIC) or check != _CHECK.pack(crc32(body)):
+    magic, rest = data[: len(_MAGIC)], data[len(_MAGIC) :]
+    if magic == _MAGIC:
+        return _content(path, rest)
+    version = magic[len(_MAGIC_KIND) :]
+    foreign = magic.startswith(_MAGIC_KIND) and len(magic) == len(_MAGIC) and version.isdigit()
+    if not foreign:
+        raise DamagedSignStateError(path, "it does not begin as a sign state does")
+    try:
+        _content(path, rest)
+    except DamagedSignStateError:
+        raise FormatError(path, int(version), _VERSION) from None
+    # No other version has this content, so the damage is in the digits that say which it is.
+    raise DamagedSignStateError(path, "its version is not that of its content")
+
+
+def _content(path: Path, rest: bytes) -> _File:
+    """What stands behind the version, as this version writes it."""
+    check, body = rest[: _CHECK.size], rest[_CHECK.size :]
+    if check != _CHECK.pack(crc32(body)):
         raise DamagedSignStateError(path, "its checksum does not match")
     try:
         return decode(_File, body, size_max=_BYTES_MAX)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
@@ -122,21 +123,30 @@ def test_a_failed_write_forbids_all_signing() -> None:
         state.check_and_save(1, 0, 0, A)
 
 
-def test_g4_any_flipped_byte_is_noticed() -> None:
+def test_g4_any_flipped_bit_and_any_lost_end_is_called_damage() -> None:
     disk, state = _fresh()
     state.check_and_save(1, 0, 0, A)
     data = disk.read(PATH)
     assert data is not None
-    for position in range(len(data)):
+    for position in range(len(data) * 8):
         damaged = bytearray(data)
-        damaged[position] ^= 1
+        damaged[position // 8] ^= 1 << position % 8
         disk.overwrite(PATH, bytes(damaged))
-        with pytest.raises((DamagedSignStateError, FormatError)):
+        with pytest.raises(DamagedSignStateError):
             SignState.open(PATH, files=disk)
     for cut in range(len(data)):
         disk.overwrite(PATH, data[:cut])
-        with pytest.raises((DamagedSignStateError, FormatError)):
+        with pytest.raises(DamagedSignStateError):
             SignState.open(PATH, files=disk)
+
+
+@pytest.mark.parametrize("body", [b"another layout altogether", b"\x92\x02\xa3new"])
+def test_g4_the_file_of_another_version_is_not_called_damaged(body: bytes) -> None:
+    disk, _ = _fresh()
+    disk.overwrite(PATH, b"MQSIGN02" + crc32(body).to_bytes(4, "big") + body)
+    with pytest.raises(FormatError) as caught:
+        SignState.open(PATH, files=disk)
+    assert "2" in str(caught.value)
 
 
 def test_a_missing_file_is_the_callers_decision(tmp_path: Path) -> None:
