@@ -51,7 +51,8 @@ def genesis() -> None:
     "--engine",
     type=click.Choice(get_args(EngineName)),
     default="pbft",
-    help="pbft: fewer than a third may lie; raft: they may only crash. Default: pbft.",
+    help="pbft: fewer than a third may fail, even lie; raft: fewer than half may crash, and none "
+    "may lie. It cannot be changed later. Default: pbft.",
 )
 @click.option("--time", "when", help="The time of the founding, ISO 8601. Default: now.")
 @click.option("-o", "--output", type=NEW_FILE, help="Write there; must not exist.")

@@ -88,15 +88,19 @@ class Consensus(_Section, frozen=True):
     round_ms: Annotated[
         Positive,
         Meta(
-            description="How long the first round of a height may take before we ask for the next."
+            description="Patience with who leads: with the first round of a height before we ask "
+            "for the next (pbft), or with a leader that is silent (raft)."
         ),
     ] = 1_000
     round_ms_max: Annotated[
-        Positive, Meta(description="Rounds get longer by doubling, up to this.")
+        Positive, Meta(description="pbft: rounds get longer by doubling, up to this.")
     ] = 30_000
     resend_ms: Annotated[
         Positive,
-        Meta(description="How often our last votes are sent again while a height is open."),
+        Meta(
+            description="How often our last votes are sent again while a height is open; also the "
+            "most between two heartbeats of a raft leader."
+        ),
     ] = 500
     block_interval_ms: Annotated[
         NonNegative,
