@@ -65,6 +65,10 @@ class Bodies:
         for tx_id in tx_ids:
             self._fetched.pop(tx_id, None)
 
+    def __len__(self) -> int:
+        """How many fetched transactions are kept."""
+        return len(self._fetched)
+
     async def gather(self, tx_ids: Sequence[bytes], holders: Sequence[bytes]) -> list[Transaction]:
         """All transactions in order. Waits until the last has arrived: the caller cancels it when
         nobody needs it any more.

@@ -59,7 +59,7 @@ TXS_MAX: Final = 20
 class Adversary:
     """Implements network.Tap. `zeal` is the probability of a trick per vote heard."""
 
-    net: Net
+    net: Net[Machine]
     keys: dict[bytes, SigningKey]
     zeal: float
     wishes: OrderedDict[tuple[int, int], dict[bytes, RoundChange]] = field(

@@ -341,7 +341,7 @@ class Checker:
                 continue
             if len(node.inbox) > INBOX_EVENTS_MAX + SLACK_EVENTS:
                 self.world.fail(f"S7: the inbox of {machine.name} holds {len(node.inbox)}")
-            if len(node.intake) > INTAKE_TXS_MAX or len(node.bodies._fetched) > FETCHED_TXS_KEPT:
+            if len(node.intake) > INTAKE_TXS_MAX or len(node.bodies) > FETCHED_TXS_KEPT:
                 self.world.fail(f"S7: the intake of {machine.name} is beyond its limit")
             if len(node.pool) > machine.config.mempool.txs_max:
                 self.world.fail(f"S7: the mempool of {machine.name} is beyond its limit")

@@ -61,7 +61,7 @@ class Cluster:
     world: World
     options: Options
     genesis: Genesis
-    net: Net
+    net: Net[Machine]
     checker: Checker
 
     def add(self, name: str, node_key: SigningKey, validator: SigningKey | None) -> Machine:

@@ -27,7 +27,7 @@ Sent = list[tuple[bytes, int, bytes]]
 class Liars:
     """Implements network.Tap: bends what the machines of `keys` send, in the way `lie` says."""
 
-    def __init__(self, net: Net, keys: frozenset[bytes], lie: str) -> None:
+    def __init__(self, net: Net[Machine], keys: frozenset[bytes], lie: str) -> None:
         self._net = net
         self._rng = net.world.rng
         self._keys = keys

@@ -95,7 +95,7 @@ class Machine:
         self,
         *,
         world: World,
-        net: Net,
+        net: Net[Machine],
         observer: Observer,
         name: str,
         node_key: SigningKey,
@@ -227,6 +227,18 @@ class Machine:
     def admits(self, node_key: bytes) -> bool:
         """Whether it lets this peer connect."""
         return self.node is not None and self.node.roster.may_connect(node_key)
+
+    def connected(self) -> tuple[bytes, ...]:
+        """The node keys of those it is connected to."""
+        return self.net.connected(self)
+
+    def ban(self, peer: bytes, reason: str) -> None:
+        """Keep a peer away for a while."""
+        self.net.ban(self, peer, reason)
+
+    def recheck(self) -> None:
+        """Who may connect has changed."""
+        self.net.recheck()
 
     def send(self, peer: bytes, lane: Lane, kind: int, payload: bytes) -> bool:
         """Send a frame for the node. It may die here, having said it to some and not to others."""

@@ -6,16 +6,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 from consensus.messages import decode_message
 from devnet.sim.world import US_PER_MS, World
 from medquorum.errors import DecodeError
+from medquorum.keys import SigningKey
 from node.wire import KINDS, FrameKind
 from p2p.model import Lane
-
-if TYPE_CHECKING:
-    from devnet.sim.machine import Machine
 
 CONNECT_MS: Final = (1.0, 30.0)
 """How long two machines that may talk take to find each other."""
@@ -39,29 +37,69 @@ Lose = Callable[[int, int, int, bytes], bool]
 """Whether a frame (sender, receiver, kind, payload) is lost: somebody aims at such frames."""
 
 
-class Tap(Protocol):
+class Station(Protocol):
+    """What a link ends at: a machine, as the network needs it."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        ...
+
+    @property
+    def place(self) -> int:
+        """Its number in the network."""
+        ...
+
+    @property
+    def node_key(self) -> SigningKey:
+        """By which others know it."""
+        ...
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its node runs."""
+        ...
+
+    def admits(self, node_key: bytes) -> bool:
+        """Whether it lets this peer connect."""
+        ...
+
+    def receive(self, peer: bytes, lane: Lane, kind: int, payload: bytes) -> None:
+        """A frame arrives."""
+        ...
+
+    def peer_changed(self, peer: bytes, connected: bool) -> None:
+        """A connection was made or has broken."""
+        ...
+
+
+StationT = TypeVar("StationT", bound=Station)
+SenderT_contra = TypeVar("SenderT_contra", bound=Station, contravariant=True)
+
+
+class Tap(Protocol[SenderT_contra]):
     """Sees every frame before the weather does, and may change what is sent."""
 
     def outgoing(
-        self, sender: Machine, key: bytes, kind: int, payload: bytes
+        self, sender: SenderT_contra, key: bytes, kind: int, payload: bytes
     ) -> list[tuple[bytes, int, bytes]] | None:
         """(receiver's node key, kind, payload) to send instead; None to leave it as it is."""
         ...
 
 
 @dataclass(slots=True)
-class Net:
+class Net(Generic[StationT]):
     """All links of a run. Machines are known by their place in `machines`."""
 
     world: World
     weather: Weather = field(default_factory=Weather)
-    machines: list[Machine] = field(default_factory=list)
+    machines: list[StationT] = field(default_factory=list)
     blocked: set[tuple[int, int]] = field(default_factory=set)
     """Directed pairs between which nothing passes."""
     slow: dict[tuple[int, int], float] = field(default_factory=dict)
     """Directed pairs whose delays are so many times as long."""
     lose: Lose | None = None
-    tap: Tap | None = None
+    tap: Tap[StationT] | None = None
     ban_ms: float = 2_000.0
     """How long a peer that was dropped for its behaviour is kept away."""
     frames: int = 0
@@ -70,18 +108,18 @@ class Net:
     _banned: dict[tuple[int, int], int] = field(default_factory=dict)
     _last_us: dict[tuple[int, int, int], int] = field(default_factory=dict)
     _in_flight: Counter[tuple[int, int, int]] = field(default_factory=Counter)
-    _by_key: dict[bytes, list[Machine]] = field(default_factory=dict)
+    _by_key: dict[bytes, list[StationT]] = field(default_factory=dict)
 
-    def add(self, machine: Machine) -> None:
+    def add(self, machine: StationT) -> None:
         """A machine is plugged in."""
         self.machines.append(machine)
         self._by_key.setdefault(machine.node_key.public, []).append(machine)
 
-    def at_key(self, key: bytes) -> list[Machine]:
+    def at_key(self, key: bytes) -> list[StationT]:
         """The machines that present this node key: more than one if it is a twin's."""
         return self._by_key.get(key, [])
 
-    def connected(self, machine: Machine) -> tuple[bytes, ...]:
+    def connected(self, machine: StationT) -> tuple[bytes, ...]:
         """The node keys of those it is connected to."""
         keys = {
             other.node_key.public: None
@@ -114,7 +152,7 @@ class Net:
         self.world.later_ms(self.world.rng.uniform(50, 3_000), self._notice_cut)
         self.recheck()
 
-    def ban(self, by: Machine, peer: bytes, reason: str) -> None:
+    def ban(self, by: StationT, peer: bytes, reason: str) -> None:
         """A node drops a peer for its behaviour."""
         for other in self.at_key(peer):
             pair = (min(by.place, other.place), max(by.place, other.place))
@@ -123,7 +161,7 @@ class Net:
             self._unlink(by, other)
         self.world.later_ms(self.ban_ms + 1, self.recheck)
 
-    def send(self, sender: Machine, key: bytes, lane: Lane, kind: int, payload: bytes) -> bool:
+    def send(self, sender: StationT, key: bytes, lane: Lane, kind: int, payload: bytes) -> bool:
         """Put a frame on its way to whoever has this node key."""
         changed = None if self.tap is None else self.tap.outgoing(sender, key, kind, payload)
         if changed is None:
@@ -132,7 +170,7 @@ class Net:
             self.transmit(sender, other_key, KINDS[other_kind].lane, other_kind, other)
         return True
 
-    def transmit(self, sender: Machine, key: bytes, lane: Lane, kind: int, payload: bytes) -> bool:
+    def transmit(self, sender: StationT, key: bytes, lane: Lane, kind: int, payload: bytes) -> bool:
         """The same without the tap."""
         taken = False
         for receiver in self.at_key(key):
@@ -141,7 +179,7 @@ class Net:
         return taken
 
     def _transmit(
-        self, sender: Machine, receiver: Machine, lane: Lane, kind: int, payload: bytes
+        self, sender: StationT, receiver: StationT, lane: Lane, kind: int, payload: bytes
     ) -> bool:
         weather, rng, world = self.weather, self.world.rng, self.world
         a, b = sender.place, receiver.place
@@ -171,8 +209,8 @@ class Net:
     def _deliver(
         self,
         path: tuple[int, int, int],
-        sender: Machine,
-        receiver: Machine,
+        sender: StationT,
+        receiver: StationT,
         kind: int,
         payload: bytes,
     ) -> None:
@@ -180,14 +218,14 @@ class Net:
         if self.is_linked(sender.place, receiver.place):
             receiver.receive(sender.node_key.public, Lane(path[2]), kind, payload)
 
-    def _may_stay(self, a: Machine, b: Machine) -> bool:
+    def _may_stay(self, a: StationT, b: StationT) -> bool:
         if not (a.is_up and b.is_up):
             return False
         if self._banned.get((a.place, b.place), 0) > self.world.now_us:
             return False
         return a.admits(b.node_key.public) and b.admits(a.node_key.public)
 
-    def _may_link(self, a: Machine, b: Machine) -> bool:
+    def _may_link(self, a: StationT, b: StationT) -> bool:
         if (a.place, b.place) in self.blocked or (b.place, a.place) in self.blocked:
             return False
         return a.node_key.public != b.node_key.public and self._may_stay(a, b)
@@ -196,14 +234,14 @@ class Net:
         for a, b in sorted(self.blocked):
             self._unlink(self.machines[a], self.machines[b])
 
-    def _link(self, a: Machine, b: Machine) -> None:
+    def _link(self, a: StationT, b: StationT) -> None:
         pair = (a.place, b.place)
         if pair not in self._linked and self._may_link(a, b):
             self._linked.add(pair)
             a.peer_changed(b.node_key.public, True)
             b.peer_changed(a.node_key.public, True)
 
-    def _unlink(self, a: Machine, b: Machine) -> None:
+    def _unlink(self, a: StationT, b: StationT) -> None:
         pair = (min(a.place, b.place), max(a.place, b.place))
         if pair in self._linked:
             self._linked.discard(pair)

@@ -79,7 +79,7 @@ class Run:
             duplication=options.duplication,
             reordering=options.reordering,
         )
-        self.net = Net(self.world, weather)
+        self.net: Net[Machine] = Net(self.world, weather)
         self.cluster = Cluster(self.world, options, genesis, self.net, self.checker)
         for place in range(options.n):
             self.cluster.add(f"v{place}", key_of(f"node {place}"), key_of(f"vote {place}"))

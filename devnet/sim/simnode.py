@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -19,8 +19,49 @@ from p2p.model import Lane
 from p2p.transport import Transport
 from storage.chain import CommittedBlock
 
-if TYPE_CHECKING:
-    from devnet.sim.machine import Machine
+
+class Host(Protocol):
+    """The machine that a node runs on, as the node's parts here need it."""
+
+    @property
+    def world(self) -> World:
+        """Time and chance."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """Which start of its node this is."""
+        ...
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its node runs."""
+        ...
+
+    def send(self, peer: bytes, lane: Lane, kind: int, payload: bytes) -> bool:
+        """Send a frame for the node."""
+        ...
+
+    def connected(self) -> tuple[bytes, ...]:
+        """The node keys of those it is connected to."""
+        ...
+
+    def ban(self, peer: bytes, reason: str) -> None:
+        """Keep a peer away for a while."""
+        ...
+
+    def recheck(self) -> None:
+        """Who may connect has changed."""
+        ...
+
+    def engine_stepped(self, event: Event, effects: Effects) -> None:
+        """The engine made a step."""
+        ...
 
 
 class WatchedEngine:
@@ -73,7 +114,7 @@ class QuietMetrics(Metrics):
 class SimNode(Node):
     """The node of a machine."""
 
-    def __init__(self, machine: Machine, **parts: Any) -> None:
+    def __init__(self, machine: Host, **parts: Any) -> None:
         self._machine = machine
         super().__init__(**parts)
 
@@ -97,7 +138,7 @@ class SimNode(Node):
 class Links:
     """What a node sees of the network: the part of the transport that it uses."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Host) -> None:
         self._machine = machine
         self._epoch = machine.epoch
 
@@ -113,17 +154,16 @@ class Links:
 
     def connected(self) -> tuple[bytes, ...]:
         """See node.network.Links."""
-        return self._machine.net.connected(self._machine) if self._is_current else ()
+        return self._machine.connected() if self._is_current else ()
 
     def disconnect(self, peer: bytes, reason: str) -> None:
         """See node.network.Links."""
         if self._is_current:
-            self._machine.net.ban(self._machine, peer, reason)
+            self._machine.ban(peer, reason)
 
     def recheck_membership(self) -> None:
         """The members have changed."""
-        world = self._machine.world
-        world.later(0, self._machine.net.recheck)
+        self._machine.world.later(0, self._machine.recheck)
 
 
 class _Lines:

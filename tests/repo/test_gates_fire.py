@@ -127,6 +127,8 @@ IMPORT_FAULTS = {
     "node/ledger/impure.py": "".join(f"import {name}\n" for name in IMPURE),
     "storage/knows_plyvel.py": "import plyvel\n",
     "node/ledger/types/one/__init__.py": "import node.ledger.types.two\n",
+    "devnet/sim/one.py": "import devnet.sim.two\n",
+    "devnet/sim/two.py": "import devnet.sim.one\n",
 }
 IMPORTS_REFUSED = {
     "medquorum.looks_up -> consensus",
@@ -145,7 +147,7 @@ def test_import_linter_refuses_each_forbidden_import(tmp_path: Path) -> None:
     shutil.copy(CONFIG, tmp_path)
     packages = [
         "medquorum", "consensus", "storage", "p2p", "node", "node/ledger", "node/ledger/types",
-        "node/ledger/types/one", "node/ledger/types/two", "devnet",
+        "node/ledger/types/one", "node/ledger/types/two", "devnet", "devnet/sim",
     ]  # fmt: skip
     for package in packages:
         (tmp_path / package).mkdir()
