@@ -324,6 +324,16 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultGroup:
+    """Who committed to one result of one block, in one round."""
+
+    round: int
+    block_hash: bytes
+    result_hash: bytes
+    signers: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EngineStatus:
     """What operators are shown: where the engine stands and whom it waits for."""
 
@@ -345,6 +355,9 @@ class EngineStatus:
 
     passed_over: tuple[bytes, ...] = ()
     """Validators that missed a turn to propose, and have none first for now (PBFT, rule W3)."""
+
+    results: tuple[ResultGroup, ...] = ()
+    """Of a divergent height: who computed what, as far as COMMITs have come (PBFT, rule C7)."""
 
 
 class Engine(Protocol):

@@ -169,6 +169,7 @@ class PbftEngine:
         core = self._core
         state = core.state
         votes = [vote for known in state.members.keys for vote in state.commits.of(known)]
+        divergent = state.commits.splits(state.members.n, state.members.quorum)
         prepares = state.prepares.get(state.round, {})
         return EngineStatus(
             height=state.height,
@@ -185,9 +186,10 @@ class PbftEngine:
                     wish.signer for wish in state.round_changes.values() if wish.round > state.round
                 )
             ),
-            divergent=state.commits.splits(state.members.n, state.members.quorum),
+            divergent=divergent,
             halted=core.halted,
             passed_over=state.turns.passed_over,
+            results=state.commits.groups() if divergent else (),
         )
 
     def check_invariants(self) -> None:

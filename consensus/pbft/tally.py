@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from consensus.engine import ResultGroup
 from consensus.limits import COMMITS_PER_SIGNER_MAX
 from consensus.messages import Commit
 
@@ -41,6 +42,13 @@ class CommitTally:
     def signatures(self, round_: int, block_hash: bytes, result_hash: bytes) -> dict[bytes, bytes]:
         """The signatures of one choice, by signer."""
         return self._by_choice.get((round_, block_hash, result_hash), {})
+
+    def groups(self) -> tuple[ResultGroup, ...]:
+        """Everything that is kept, by what was chosen."""
+        return tuple(
+            ResultGroup(*choice, tuple(sorted(signatures)))
+            for choice, signatures in sorted(self._by_choice.items())
+        )
 
     def splits(self, n: int, quorum: int) -> bool:
         """Whether some block can get no quorum for any result: too many computed differently.

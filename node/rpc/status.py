@@ -69,11 +69,21 @@ class StatusDocument(msgspec.Struct, frozen=True):
     evidence: int
 
 
+class ResultDocument(msgspec.Struct, frozen=True):
+    """Who committed to one result of one block, in one round."""
+
+    round: int
+    block: Hex
+    result: Hex
+    signers: list[Hex]
+
+
 class ConsensusDocument(msgspec.Struct, frozen=True):
     """Where the engine stands. `missing` are the validators that have not voted in this round: for
     its block while it is prepared, for its commit after that. `passed_over` missed a turn to
     propose, and are not asked first until the rota ends (PBFT only). On a Raft chain, a leader
-    names who has answered it at this height, and whom it hands over to.
+    names who has answered it at this height, and whom it hands over to. `results` tells
+    who computed what if the height is `divergent`.
     """
 
     height: int
@@ -91,6 +101,7 @@ class ConsensusDocument(msgspec.Struct, frozen=True):
     followed_by: list[Hex]
     transferring_to: Hex
     passed_over: list[Hex]
+    results: list[ResultDocument]
 
 
 class ParamDocument(msgspec.Struct, frozen=True):
@@ -187,6 +198,12 @@ def consensus_document(engine: EngineStatus, members: Sequence[bytes]) -> Consen
         followed_by=_hexes(engine.followed_by),
         transferring_to=engine.transferring_to.hex(),
         passed_over=_hexes(engine.passed_over),
+        results=[
+            ResultDocument(
+                group.round, group.block_hash.hex(), group.result_hash.hex(), _hexes(group.signers)
+            )
+            for group in engine.results
+        ],
     )
 
 

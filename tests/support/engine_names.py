@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from consensus.engine import Build, CatchUp, Effects, Execute, Request, Validate
+from consensus.engine import Build, CatchUp, Effects, Execute, Request, ResultGroup, Validate
 from consensus.messages import (
     AcceptedRecord,
     BlockRecord,
@@ -69,6 +69,11 @@ class Names:
             return ""
         wanted = " because of " + ",".join(self.of(entry.signer) for entry in proof.entries)
         return wanted + "".join(f", {self.certificate(known)}" for known in proof.certificate)
+
+    def group(self, known: ResultGroup) -> str:
+        """Who computed what."""
+        block, result = self.of(known.block_hash), self.of(known.result_hash)
+        return f"{block} {result} in {known.round} by {self.list(known.signers)}"
 
     def message(self, message: Message) -> str:
         """A message in one line."""

@@ -16,6 +16,7 @@ a validator, `A` a block, `a` its result; a list is `v0,v2`; KIND is a message's
     timer V KIND                    that timer of V fires: round, resend, election, heartbeat
     durable V                       V's decision is durable: its next height starts
     crash V / restart V             V loses what is not in its log / comes back
+    release V                       V's operator ends its halt, and unbinds its results (V is down)
     settle V,.. [without KIND,..]   they exchange everything and answer every request; only the
                                     outcome is shown. `execute` as a kind leaves executions running
     forge V KIND H/R A [a] to V,..  a message that V's engine never sent
@@ -50,7 +51,7 @@ from consensus.engine import (
     WorkAvailable,
 )
 from consensus.engines import engine_of
-from consensus.messages import LogRecord, Message
+from consensus.messages import LogRecord, Message, ReleasedRecord
 from consensus.pbft.members import Members
 from consensus.raft.engine import RaftEngine
 from consensus.wishes import ReadAsked, TransferAsked
@@ -110,6 +111,7 @@ class Scenario:
             "timer": self.timer,
             "durable": self.durable,
             "crash": self.crash,
+            "release": self.release,
             "restart": lambda words: self.start(words[0]),
             "settle": self.settle,
             "forge": self.forge,
@@ -274,6 +276,11 @@ class Scenario:
         player.timers.clear()
         self.lines.append(f"{len(player.log)} records in the log")
 
+    def release(self, words: list[str]) -> None:
+        """Write down an operator's decision."""
+        player = self.players[words[0]]
+        player.log.append(ReleasedRecord(player.started.height))
+
     def next(self, words: list[str]) -> None:
         """Change the validators of the heights that follow the blocks named from now on."""
         known = {validator.key: validator for validator in self.validators.validators}
@@ -362,6 +369,7 @@ class Scenario:
                 f" proposer {self.names.of(known.proposer)},"
                 f" committed by {self.names.list(known.committed_by) or 'nobody'}"
                 + (", divergent" if known.divergent else "")
+                + "".join(f", {self.names.group(group)}" for group in known.results)
                 + (f", halted: {known.halted}" if known.halted else "")
             )
 
