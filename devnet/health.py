@@ -103,10 +103,14 @@ def leadership(seen: NetworkHealth) -> str:
     view = seen.latest
     if view is None:
         return f"{seen.engine}: no node tells where it stands"
-    leader = seen.name_of(view.proposer)
+    leader = next((n for n in seen.nodes if n.node.validator_key == view.proposer), None)
     place = f"at height {view.height}, {round_word(seen.engine)} {view.round}"
-    verb = "nobody leads" if leader == "-" else f"{leader} leads"
-    return f"{seen.engine}: {verb} {place}"
+    if leader is None:
+        return f"{seen.engine}: nobody leads {place}"
+    # Until somebody misses it, the leader of a chain at rest may well be one that is gone.
+    runs = leader.state is RunState.RUNNING
+    gone = "" if runs else f", but does not run ({leader.state.value})"
+    return f"{seen.engine}: {leader.node.name} leads {place}{gone}"
 
 
 def round_word(engine: EngineName) -> str:

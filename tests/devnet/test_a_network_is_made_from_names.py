@@ -14,12 +14,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devnet import api
 from devnet.errors import BusyError, ManifestError, NoNetworkError, PortsBusyError, StateError
-from devnet.health import arithmetic, tolerance
+from devnet.health import (
+    Health,
+    NetworkHealth,
+    NodeHealth,
+    arithmetic,
+    leadership,
+    tolerance,
+)
 from devnet.keys import DevnetKeys
 from devnet.layout import NetworkDir
 from devnet.loadbook import percentile
 from devnet.manifest import DEFAULT_FILE, load_manifest
+from devnet.netfile import NodeInfo
 from devnet.network import Network
 from devnet.ports import HOST, Ports, free_block, require_free
 from devnet.processes import ProcessId, RunState, recall, remember
@@ -154,6 +163,31 @@ def test_only_one_of_the_engines_is_said_to_withstand_lies() -> None:
     assert "3 make a quorum; 1 of them may fail in any way, even lie" in tolerance("pbft", 4)
     assert "3 make a quorum; 1 of them may crash, and none may lie" in tolerance("raft", 4)
     assert "2 make a quorum; 1 of them may crash, and none may lie" in tolerance("raft", 3)
+
+
+def test_the_foremost_node_tells_who_leads_and_whether_that_one_runs() -> None:
+    def seen(views: list[api.ConsensusView | None], state: RunState) -> NetworkHealth:
+        nodes = [
+            NodeHealth(
+                NodeInfo(index, "org", 1, 2, 3, f"n{index}", f"v{index}", vault=False),
+                state if index == 2 else RunState.RUNNING,
+                None,
+                None,
+                view,
+                ready=True,
+                problem="",
+            )
+            for index, view in enumerate(views)
+        ]
+        return NetworkHealth("raft", tuple(nodes), Health.HEALTHY)
+
+    old, new = api.ConsensusView(5, 0, "idle", "v0"), api.ConsensusView(5, 1, "idle", "v2")
+    nobody = api.ConsensusView(5, 1, "candidate", "")
+    views = [old, None, nobody, new]
+    assert leadership(seen(views, RunState.RUNNING)) == "raft: node2 leads at height 5, term 1"
+    assert leadership(seen(views, RunState.PAUSED)).endswith("term 1, but does not run (paused)")
+    assert leadership(seen([old, nobody], RunState.RUNNING)).startswith("raft: nobody leads")
+    assert "no node tells" in leadership(seen([None], RunState.RUNNING))
 
 
 @pytest.mark.parametrize("engine", get_args(EngineName))
