@@ -41,7 +41,7 @@ from node.ledger.proposals import (
     ValidatorRemove,
     ValidatorReplace,
 )
-from node.ledger.types.governance.bodies import CastVote, Execute, Propose
+from node.ledger.types.governance.bodies import CastVote, Execute, Override, Propose
 
 NONCE_BYTES: Final = 16
 FOLLOW_S: Final = 30.0
@@ -66,18 +66,23 @@ class _Observers(msgspec.Struct):
 
 
 async def decide(
-    network: Network, client: Client, kind: ProposalKind, content: Content
+    network: Network, client: Client, kind: ProposalKind, content: Content, *, override: str = ""
 ) -> TxStatus:
     """Propose, approve by every organisation with a validator, and carry out, in one transaction.
-    Raises StateError if it was rejected, ClientError.
+    With `override`, a reason, the first of them answers for a change after which too few would be
+    there to vote. Raises StateError if it was rejected, ClientError.
     """
     voters = dict.fromkeys(bytes.fromhex(v.org) for v in await _validators(client))
     names = {network.keys.org_id(org.name): org.name for org in network.manifest.organisations}
     draft = Draft(str(kind), encode(content), secrets.token_bytes(NONCE_BYTES))
     proposal = proposal_id(draft)
+    answers: list[tuple[str, Wire]] = [
+        ("gov.override", Override(org, proposal, override)) for org in voters if override != ""
+    ]
     operations: list[tuple[str, Wire]] = [
         ("gov.propose", Propose(next(iter(voters)), draft)),
         *(("gov.vote", CastVote(org, proposal, APPROVE)) for org in voters),
+        *answers[:1],
         ("gov.execute", Execute(proposal)),
     ]
     return await submit(client, operations, [network.keys.org(names[org]) for org in voters])
