@@ -12,11 +12,15 @@ from typing import Final
 
 from devnet.sim.mutants_node import NODE, Mutant
 from devnet.sim.mutants_pbft import PBFT
+from devnet.sim.mutants_raft import RAFT
 from devnet.sim.patching import Patch
 from devnet.sim.run import Run
 from medquorum.quorum import EngineName
 
-CATALOGUE: Final[dict[EngineName, tuple[Mutant, ...]]] = {"pbft": (*PBFT, *NODE), "raft": NODE}
+CATALOGUE: Final[dict[EngineName, tuple[Mutant, ...]]] = {
+    "pbft": (*PBFT, *NODE),
+    "raft": (*RAFT, *NODE),
+}
 SERIES_APART: Final = 100_000
 """How far apart the first seeds of two series of one mutant are."""
 

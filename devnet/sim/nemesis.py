@@ -9,6 +9,8 @@ from devnet.sim.cluster import Cluster
 from devnet.sim.disk import Backup
 from devnet.sim.machine import Machine
 from devnet.sim.network import Lose
+from devnet.sim.trapnames import TRAPS
+from devnet.sim.traps import Trap
 from medquorum.quorum import faulty
 from node.wire import FrameKind
 
@@ -41,7 +43,9 @@ class Nemesis:
             self._plan(200, 1_500, self._forget)
         if options.amnesia == "rot":
             self._plan(200, 1_500, self._rot)
-        if options.aim != "none":
+        if options.aim in TRAPS:
+            self._plan(0.5 * options.round_ms, 6.0 * options.round_ms, self._trap)
+        elif options.aim != "none":
             self._plan(100, 1_200, self._aim)
 
     def _plan(self, low_ms: float, high_ms: float, act: Callable[[], None]) -> None:
@@ -85,6 +89,10 @@ class Nemesis:
         """Lose certain votes for a while, then none: the trap must be left to be fallen into."""
         net = self._cluster.net
         net.lose = aimed(self._cluster, self._cluster.options.aim) if net.lose is None else None
+
+    def _trap(self) -> None:
+        """Another trap: the one before has caught a leader or not."""
+        self._cluster.net.lose = Trap(self._cluster, self._cluster.options.aim)
 
     def _pause(self) -> None:
         rng = self._world.rng

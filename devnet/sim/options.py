@@ -7,6 +7,7 @@ from typing import Final
 
 from devnet.sim.dice import Dice
 from devnet.sim.liars import GENERIC
+from devnet.sim.trapnames import TRAPS
 from medquorum.quorum import EngineName, faulty
 
 SIZES: Final = (1, 2, 3, 4, 4, 4, 4, 5, 6, 7, 7, 8, 9, 10)
@@ -70,7 +71,11 @@ def draw(seed: int, engine: EngineName) -> Options:
     """The options of a seed."""
     rng = Dice(f"options {seed}")
     campaign = rng.choice(CAMPAIGNS)
-    options = _storm(rng, engine)
+    options = _of(campaign, rng, _storm(rng, engine))
+    return options if engine == "pbft" else _elections(Dice(f"elections {seed}"), options)
+
+
+def _of(campaign: str, rng: Dice, options: Options) -> Options:
     match campaign:
         case "liars":
             return _liars(rng, options)
@@ -80,6 +85,23 @@ def draw(seed: int, engine: EngineName) -> Options:
             return _disks(rng, options)
         case _:
             return options
+
+
+def _elections(rng: Dice, options: Options) -> Options:
+    """What goes wrong where nobody lies: leaders go at the worst moment (traps.py)."""
+    aim = "none" if options.aim == "none" else rng.choice(TRAPS)
+    if options.campaign != "liars":
+        return replace(options, aim=aim, lie="none")
+    return replace(
+        options,
+        campaign="elections",
+        lie="none",
+        n=rng.choice((3, 3, 4, 5, 5, 7)),
+        aim=rng.choice(TRAPS),
+        crash=rng.choice((0.0, 0.0, 0.002)),
+        resend_ms=rng.choice((50, 400)),
+        duplication=rng.choice((0.0, 0.5)),
+    )
 
 
 def calm(n: int, engine: EngineName = "pbft") -> Options:
