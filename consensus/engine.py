@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Final, Protocol, Self
 
 from consensus.messages import LogRecord, Message
+from consensus.results import ResultGroup
 from consensus.wishes import ReadAnswered, ReadAsked, TransferAsked
 from medquorum.block import Header, Result, ValidatorSet
 from medquorum.certificate import CommitCertificate
@@ -321,16 +322,6 @@ class Timing:
     round_ms_max: int = 30_000
     resend_ms: int = 500
     block_interval_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ResultGroup:
-    """Who committed to one result of one block, in one round."""
-
-    round: int
-    block_hash: bytes
-    result_hash: bytes
-    signers: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)

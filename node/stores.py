@@ -97,7 +97,7 @@ def open_stores_on(
     return Stores(
         chain=chain,
         consensus_log=consensus_log,
-        records=_decode_records(home, consensus_log),
+        records=decode_records(home, consensus_log),
         evidence=evidence,
         guard=guard,
         pending=PendingLog(journal),
@@ -118,7 +118,8 @@ def _open_guard(home: Home, files: Files, chain: Chain, validator: bytes) -> Sig
     )
 
 
-def _decode_records(home: Home, log: WriteAheadLog) -> tuple[LogRecord, ...]:
+def decode_records(home: Home, log: WriteAheadLog) -> tuple[LogRecord, ...]:
+    """What the consensus log held when it was opened. Raises IdentityError."""
     try:
         return tuple(decode_record(record) for record in log.records)
     except DecodeError as error:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from consensus.engine import ResultGroup
 from consensus.limits import COMMITS_PER_SIGNER_MAX
 from consensus.messages import Commit
+from consensus.results import ResultGroup
 
 
 class CommitTally:

@@ -146,7 +146,9 @@ def test_a_vote_of_somebody_else_that_is_passed_on_is_not_taken_for_ours() -> No
     own = persist_and_send(RECORD, PREPARE)
     run(drive(world, own, Effects(send=(Send(KEY, theirs, passed_on=True),))), 2)
     assert world.happened == ["append", "guard", "send", "send"]
-    assert [vote.digest for vote in world.voted] == [vote_position(PREPARE).digest]  # type: ignore[union-attr]  # a vote has one
+    position = vote_position(PREPARE)
+    assert position is not None
+    assert [vote.digest for vote in world.voted] == [position.digest]
 
 
 def test_after_a_halt_no_event_is_looked_at() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from consensus.engine import Build, CatchUp, Effects, Execute, Request, ResultGroup, Validate
+from consensus.engine import Build, CatchUp, Effects, Execute, Request, Validate
 from consensus.messages import (
     AcceptedRecord,
     BlockRecord,
@@ -34,6 +34,7 @@ from consensus.messages import (
 from consensus.pbft.members import Members
 from consensus.pbft.proofs import signers_of
 from consensus.raft.messages import RaftMessage, RaftRecord
+from consensus.results import ResultGroup
 from tests.support import raft_names
 
 
