@@ -1,14 +1,29 @@
-"""`medquorum gov`: changes of the validators, looked at before they are made."""
+"""`medquorum gov`: proposals as people write and read them, and changes of the validators looked at
+before they are made.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
+from secrets import token_bytes
+from typing import Final
 
 import click
 import msgspec
 
-from node.cli.exits import Exit
+from medquorum.errors import MalformedError
+from medquorum.schema import body_from_json, json_schema
+from node.cli.exits import Ended, Exit
 from node.cli.fetch import get_json
-from node.cli.options import json_option, rpc_option, timeout_option
-from node.cli.show import echo_json, fields, table
+from node.cli.options import NEW_FILE, json_option, rpc_option, short_name, timeout_option
+from node.cli.show import echo_json, fields, table, write_output
+from node.ledger.decisions import APPROVE, Draft, proposal_id
+from node.ledger.errors import TxError
+from node.ledger.proposals import CONTENTS, ProposalKind, content_of
+from node.rpc.view import view
+
+ID_BYTES: Final = 32
+NONCE_BYTES: Final = 16
 
 
 class Seat(msgspec.Struct, frozen=True):
@@ -34,7 +49,107 @@ class Forecast(msgspec.Struct, frozen=True):
 
 @click.group
 def gov() -> None:
-    """Look at changes of the validators before they are made."""
+    """Write and read proposals; look before validators change."""
+
+
+def _id(_context: click.Context, parameter: click.Parameter, value: str) -> bytes:
+    try:
+        found = bytes.fromhex(value)
+    except ValueError:
+        found = b""
+    if len(found) != ID_BYTES:
+        raise click.BadParameter(f"{parameter.name} is {2 * ID_BYTES} hexadecimal digits")
+    return found
+
+
+def _name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else short_name(context, parameter, value)
+
+
+@gov.command("propose")
+@click.argument("kind")
+@click.argument("content", metavar="FIELDS")
+@click.option("--org", required=True, callback=_id, metavar="HEX", help="The organisation.")
+@click.option("--approve", is_flag=True, help="Vote for it in the same transaction.")
+@click.option(
+    "--override",
+    metavar="REASON",
+    callback=_name,
+    help="Answer for a change of validators that nodes hold for dangerous, e.g. site.lost.",
+)
+@click.option("-o", "--output", type=NEW_FILE, help="Write there; must not exist.")
+def propose(
+    *,
+    kind: str,
+    content: str,
+    org: bytes,
+    approve: bool,
+    override: str | None,
+    output: Path | None,
+) -> None:
+    """Write the operations that put something to the vote, for 'medquorum tx build --operations'.
+
+    KIND and its FIELDS, a JSON object with bytes in hexadecimal, are those of docs/spec/ledger.md,
+    section Governance. The id of the proposal goes to the standard error. Asks no node.
+    """
+
+    draft = _draft(kind, content)
+    proposal = proposal_id(draft).hex()
+    drafted = {"kind": draft.kind, "content": draft.content.hex(), "nonce": draft.nonce.hex()}
+    wanted: list[tuple[str, dict[str, object]]] = [("gov.propose", {"draft": drafted})]
+    if approve:
+        wanted.append(("gov.vote", {"proposal": proposal, "decision": APPROVE}))
+    if override is not None:
+        wanted.append(("gov.override", {"proposal": proposal, "reason": override}))
+    operations = [{"type": name, "body": {"org": org.hex(), **body}} for name, body in wanted]
+    data = msgspec.json.format(msgspec.json.encode(operations), indent=2)
+    write_output(output, data + b"\n")
+    click.echo(f"proposal {proposal}", err=True)
+
+
+def _draft(kind: str, content: str) -> Draft:
+
+    if kind not in tuple(ProposalKind):
+        raise click.BadParameter(f"one of {', '.join(ProposalKind)}", param_hint="KIND")
+    try:
+        given = msgspec.json.decode(content, type=dict[str, object])
+        encoded = body_from_json(json_schema(CONTENTS[ProposalKind(kind)]), given)
+        draft = Draft(kind, encoded, token_bytes(NONCE_BYTES))
+        # What the schema does not say, the structure does.
+        content_of(draft)
+    except (msgspec.DecodeError, MalformedError, TxError) as error:
+        raise click.BadParameter(str(error), param_hint="FIELDS") from None
+    return draft
+
+
+@gov.command("show")
+@click.argument("proposal", callback=_id)
+@rpc_option
+@timeout_option
+def show(proposal: bytes, rpc: str, timeout: float) -> None:
+    """Show what a proposal would do, who has voted, and who answers for it. The content is checked
+    against the id; the rest is the word of the node.
+    """
+
+    query = {"proposal": proposal.hex()}
+    answered = get_json(_Found, rpc, "v1/query/gov.proposal", query=query, timeout_s=timeout)
+    found = answered.result
+    if found is None:
+        raise Ended(Exit.NO, f"{rpc} knows no such proposal")
+    kind, content, nonce = (str(found.pop(name)) for name in ("kind", "content", "nonce"))
+    draft = Draft(kind, bytes.fromhex(content), bytes.fromhex(nonce))
+    if proposal_id(draft) != proposal:
+        raise Ended(Exit.CORRUPT, f"{rpc} shows other than what was proposed")
+    try:
+        shown = view(content_of(draft))
+    except TxError as error:
+        raise Ended(Exit.CORRUPT, f"this installation cannot read it: {error.detail}") from None
+    echo_json({"height": answered.height, "kind": kind, "content": shown, **found})
+
+
+class _Found(msgspec.Struct):
+    height: int
+    result: dict[str, object] | None
 
 
 @gov.command("check")

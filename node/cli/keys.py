@@ -9,6 +9,8 @@ from typing import Final, Literal
 
 import click
 
+from medquorum.encoding import from_hex
+from medquorum.hashing import HASH_BYTES
 from medquorum.kem import KemKey
 from medquorum.keyfile import (
     Key,
@@ -23,11 +25,19 @@ from medquorum.keyfile import (
 from medquorum.keys import SigningKey
 from node.cli.exits import Ended, Exit
 from node.cli.files import load_genesis_file
-from node.cli.options import EXISTING_FILE, NEW_FILE, home_option, json_option, passphrase_option
+from node.cli.options import (
+    EXISTING_FILE,
+    NEW_FILE,
+    genesis_option,
+    home_option,
+    json_option,
+    passphrase_option,
+)
 from node.cli.secret import passphrase_for_opening, passphrase_for_sealing, read_passphrase
 from node.cli.setup import new_sign_state
 from node.cli.show import echo_json, fields, write_output
 from node.home import Home
+from node.ledger.identities import possession_bytes
 
 PURPOSES: Final = ("actor", "organisation", "node", "validator", "gateway")
 
@@ -118,6 +128,35 @@ def passwd(file: Path, new_passphrase_file: Path | None, passphrase_file: Path |
     finally:
         os.close(directory)
     click.echo(f"{file} has a new passphrase.", err=True)
+
+
+@keys.command("prove")
+@click.argument("file", type=EXISTING_FILE)
+@click.option(
+    "--owner",
+    required=True,
+    metavar="HEX",
+    help="Whose the key is to be: an organisation for vote and root keys, else an actor.",
+)
+@genesis_option
+@home_option
+@passphrase_option
+def prove(
+    file: Path, owner: str, genesis: Path | None, home: Path, passphrase_file: Path | None
+) -> None:
+    """Print the proof that we hold the key in FILE, as whoever enrols it has to show: a signature
+    that is good for this owner on this chain, and for nothing else.
+    """
+    try:
+        whose = from_hex(owner, size=HASH_BYTES)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--owner") from None
+    info = read_key_info(file)
+    chain_id = load_genesis_file(genesis or Home(home).genesis_file).chain_id()
+    key = load_any(file, info, passphrase_file)
+    if not isinstance(key, SigningKey):
+        raise Ended(Exit.CONFIG, f"{file} holds no signing key")
+    click.echo(key.sign(possession_bytes(chain_id, whose, key.public)).hex())
 
 
 @keys.command("new-sign-state")

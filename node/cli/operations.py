@@ -19,7 +19,10 @@ from medquorum.schema import json_schema
 from medquorum.transaction import Operation
 from node.cli.exits import Ended, Exit
 from node.cli.show import echo_json, read_input
+from node.ledger.decisions import proposal_id
 from node.ledger.errors import TxError
+from node.ledger.proposals import content_of
+from node.ledger.types.governance.bodies import Propose
 from node.modules import installed_registry
 from node.rpc.view import view
 
@@ -118,9 +121,15 @@ def build_draft(
 
 
 def describe(operation: Operation) -> dict[str, object]:
-    """The operation with its body by names, or in hexadecimal if this build does not know it."""
+    """The operation with its body by names, or in hexadecimal if this build does not know it. What
+    is proposed is shown by names as well: nobody should sign what they cannot read.
+    """
     try:
-        body: object = view(installed_registry().decode_body(operation))
+        decoded = installed_registry().decode_body(operation)
+        body: object = view(decoded)
+        if isinstance(decoded, Propose) and isinstance(body, dict):
+            body["draft"]["content"] = view(content_of(decoded.draft))
+            body["proposal"] = proposal_id(decoded.draft).hex()
     except TxError:
         body = operation.body.hex()
     return {"type": operation.type, "version": operation.version, "body": body}

@@ -105,6 +105,7 @@ class ProposalAnswer(msgspec.Struct, kw_only=True):
     proposal: bytes
     kind: str
     content: bytes
+    nonce: bytes
     proposer: bytes
     proposed: int
     expires_ms: int
@@ -246,6 +247,7 @@ def _shown(proposal: bytes, row: Proposal, view: View) -> ProposalAnswer:
         proposal=proposal,
         kind=row.draft.kind,
         content=row.draft.content,
+        nonce=row.draft.nonce,
         proposer=row.proposer,
         proposed=row.proposed,
         expires_ms=row.expires_ms,
