@@ -21,6 +21,7 @@ from consensus.messages import (
     vote_position,
 )
 from consensus.raft.messages import ACK_PHASE, Ack, RaftVote, raft_payload
+from devnet.sim.checks_evidence import EvidenceChecks
 from devnet.sim.checks_raft import RaftChecks
 from devnet.sim.checks_turns import TurnsChecks
 from devnet.sim.machine import Machine
@@ -78,6 +79,7 @@ class Checker:
         self.where: dict[bytes, tuple[int, int, str]] = {}
         """Height, place and outcome of every transaction that an honest node committed."""
         self.evidence: Counter[str] = Counter()
+        self.proofs = EvidenceChecks(world.fail, genesis, byzantine)
         self.reasons: Counter[str] = Counter()
         self.stops: Counter[str] = Counter()
         self.rounds_max = 0
@@ -182,6 +184,8 @@ class Checker:
             if isinstance(message, SignedMessage):
                 self._voted(machine, machine.validator.public, message)
             else:
+                # A decision may be the first that others hear of the leader's own ack.
+                self._count_kept(machine)
                 self.raft.told(machine.name, machine.validator.public, message)
 
     def _voted(self, machine: Machine, key: bytes, vote: SignedMessage) -> None:
@@ -267,6 +271,8 @@ class Checker:
         self._keep_acks(machine, effects)
         for evidence in effects.evidence:
             self.evidence[evidence.kind] += 1
+            if self.is_honest(machine):
+                self.proofs.found(machine, evidence)
             if evidence.validator not in self.byzantine:
                 self.world.fail(f"{machine.name} convicts an honest validator: {evidence.kind}")
         self.reasons.update(effects.dropped)

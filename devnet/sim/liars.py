@@ -14,10 +14,13 @@ from consensus.messages import Status, decode_message, encode_message
 from devnet.sim.machine import Machine
 from devnet.sim.network import Net
 from medquorum.codec import decode, encode
-from node.wire import KINDS, Blocks, FrameKind, Tip
+from medquorum.evidence import Statement, make_evidence
+from node.wire import KINDS, Blocks, EvidenceBatch, FrameKind, Tip
 from p2p.model import Lane
 
 GENERIC: Final = ("silent", "selective", "late", "garbage", "replay", "boast", "withhold", "forge")
+SLANDER_SHARE: Final = 0.05
+"""Of its announcements those beside which a liar accuses somebody: each costs it the connection."""
 REMEMBERED: Final = 200
 """Old frames from which a liar chooses what to say again."""
 
@@ -88,7 +91,9 @@ class Liars:
         self._net.transmit(sender, key, lane, kind, payload)
 
     def _forge(self, key: bytes, kind: int, payload: bytes) -> Sent:
-        """Blocks whose certificate a quorum never signed, for those who fetch."""
+        """Blocks whose certificate a quorum never signed, for those who fetch; and slander."""
+        if kind == FrameKind.TIP and self._rng.chance(SLANDER_SHARE):
+            return [(key, kind, payload), (key, FrameKind.EVIDENCE, self._slander())]
         if kind != FrameKind.BLOCKS:
             return [(key, kind, payload)]
         answer = decode(Blocks, payload, size_max=len(payload))
@@ -104,6 +109,17 @@ class Liars:
             for block in forged
         )
         return [(key, kind, encode(Blocks(answer.first, certified)))]
+
+    def _slander(self) -> bytes:
+        """Evidence against an honest validator, which it never signed."""
+        voters = self._net.machines
+        victims = [m.validator.public for m in voters if m.validator and not self.is_liar(m)]
+        said = [
+            Statement("P", 0, (bytes([number]) * 32,), b"\x01" + self._rng.randbytes(64))
+            for number in (1, 2)
+        ]
+        slander = make_evidence(self._rng.choice(victims), 1, *said)
+        return encode(EvidenceBatch((slander,)))
 
     def _garbage(self, kind: int, payload: bytes) -> tuple[int, bytes]:
         """Bytes changed, cut off, added, or made up; sometimes as another kind of frame."""

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from statistics import median
 from typing import Final
 
-from devnet.sim.mutants_node import NODE, Mutant
+from devnet.sim.mutants_node import EVIDENCE, NODE, Mutant
 from devnet.sim.mutants_pbft import PBFT
 from devnet.sim.mutants_raft import RAFT
 from devnet.sim.patching import Patch
@@ -18,7 +18,7 @@ from devnet.sim.run import Run
 from medquorum.quorum import EngineName
 
 CATALOGUE: Final[dict[EngineName, tuple[Mutant, ...]]] = {
-    "pbft": (*PBFT, *NODE),
+    "pbft": (*PBFT, *NODE, *EVIDENCE),
     "raft": (*RAFT, *NODE),
 }
 SERIES_APART: Final = 100_000

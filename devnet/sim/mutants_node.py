@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from devnet.sim.patching import Patch
+from medquorum.evidence import Accusation, EvidenceKind
 from node import app, chain, driver, network, pending, sync
+from node.evidence import exchange
 from storage import records, signstate, wal
 from storage.kv import Batch
 
@@ -141,6 +143,30 @@ def catch_up_never_asks(patch: Patch) -> None:
     patch.set(sync.Sync, "claim", lambda *_: None)
 
 
+def evidence_not_kept(patch: Patch) -> None:
+    """What the engine found is nobody's business."""
+    patch.set(exchange.EvidenceExchange, "found", lambda *_: None)
+
+
+def evidence_not_passed_on(patch: Patch) -> None:
+    """Keeps what it found to itself."""
+    patch.set(exchange.EvidenceExchange, "_offer", lambda *_: None)
+
+
+def evidence_offered_once(patch: Patch) -> None:
+    """Whoever did not get it, does not get it."""
+    patch.set(exchange.EvidenceExchange, "on_tip", lambda *_: None)
+
+
+def evidence_not_verified(patch: Patch) -> None:
+    """Believes whoever accuses somebody."""
+
+    def believe(accused: Any, *_: Any) -> Accusation:
+        return Accusation(accused.validator, EvidenceKind.EQUIVOCATION, accused.height)
+
+    patch.set(exchange, "verify_evidence", believe)
+
+
 NODE: Final = (
     Mutant("vote before fsync", vote_before_fsync),
     Mutant("log written after the vote is sent", log_after_send),
@@ -155,3 +181,11 @@ NODE: Final = (
     Mutant("certificate not checked in catch-up", certificate_not_checked_in_catch_up),
     Mutant("catch-up never asks", catch_up_never_asks),
 )
+
+EVIDENCE: Final = (
+    Mutant("evidence not kept", evidence_not_kept),
+    Mutant("evidence not passed on", evidence_not_passed_on),
+    Mutant("evidence offered once", evidence_offered_once),
+    Mutant("evidence not verified", evidence_not_verified),
+)
+"""Of chains on which validators may lie."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from devnet.sim.adversary import Adversary
 from devnet.sim.checks import Checker
 from devnet.sim.checks_end import check_equal_states, check_receipts
+from devnet.sim.checks_evidence import SPREAD_MS
 from devnet.sim.clients import Client, Office, unfinished
 from devnet.sim.cluster import Cluster, found, key_of
 from devnet.sim.council import Council, upgrade
@@ -140,6 +141,7 @@ class Run:
         self.council.start()
         self._step(options.safety_ms, lambda: self.checker.height >= HEIGHTS_MAX)
         healed_ms = self._heal()
+        self._spread()
         self._finish()
         self._judge()
         return self._outcome(healed_ms)
@@ -191,6 +193,12 @@ class Run:
         if not self._step(limit_ms, all_final):
             raise Violation(f"L1: {self._unfinished()[:3]}")
 
+    def _spread(self) -> None:
+        """What one honest node can prove against a validator, all can."""
+        proofs = self.checker.proofs
+        if not self._step(SPREAD_MS, lambda: not proofs.lacking(self.honest)):
+            raise Violation(f"evidence: {proofs.lacking(self.honest)[0]}")
+
     def _unfinished(self) -> list[str]:
         return unfinished(self.office, self.checker.where, self.checker.height)
 
@@ -207,6 +215,7 @@ class Run:
             check_receipts(checker, machine, RECEIPTS_CHECKED)
         check_equal_states(checker, self.net.machines)
         checker.check_evidence()
+        checker.proofs.check_books(self.honest)
         if self.world.violation is not None:
             raise self.world.violation
         problem = first_problem(self.office.operations())
