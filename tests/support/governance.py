@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from medquorum.codec import encode
 from node.ledger.decisions import APPROVE, Draft, proposal_id
-from node.ledger.proposals import Content, ProposalKind
+from node.ledger.proposals import Content, ObserverAdd, ProposalKind
 from node.ledger.types.governance.bodies import CastVote, Execute, Propose
 from tests.support.ledger import Ledger
 
@@ -33,6 +33,11 @@ def decide(ledger: Ledger, kind: ProposalKind | str, content: Content) -> bytes:
     proposal = propose(ledger, kind, content)
     vote(ledger, proposal, len(ledger.founders))
     return proposal
+
+
+def admit(ledger: Ledger, node_key: bytes, org: bytes) -> None:
+    """Let a daemon follow, as whoever is to vote must."""
+    enact(ledger, ProposalKind.OBSERVER_ADD, ObserverAdd(node_key, org))
 
 
 def enact(ledger: Ledger, kind: ProposalKind | str, content: Content) -> None:

@@ -27,7 +27,7 @@ from node.ledger.types.governance.bodies import CastVote, Execute, Override, Pro
 from node.ledger.types.governance.changes import changes_ahead, newcomers, validators_after
 from node.ledger.types.governance.queries import ProposalAnswer
 from tests.support.examples_identity import possession
-from tests.support.governance import decide, draft, enact, propose
+from tests.support.governance import admit, decide, draft, enact, propose
 from tests.support.ledger import Ledger, attributes, some_key
 
 REASON = "site.lost"
@@ -172,5 +172,37 @@ def test_the_set_that_is_foreseen_is_the_set_that_comes() -> None:
         old.key, key.public, some_key("fresh node").public, possession(ledger, old.org, key)
     )
     foreseen = validators_after(ledger.validators, content)
+    admit(ledger, content.new_node_key, old.org)
     enact(ledger, ProposalKind.VALIDATOR_REPLACE, content)
     assert ledger.validators == foreseen
+
+
+def test_who_is_to_vote_follows_first_or_is_answered_for_by_somebody_who_votes() -> None:
+    ledger = Ledger()
+    founder = ledger.founders[0]
+
+    def decided(name: str) -> tuple[ValidatorAdd, bytes]:
+        key = some_key(f"{name} vote")
+        proof = possession(ledger, founder.id, key)
+        content = ValidatorAdd(key.public, some_key(f"{name} node").public, founder.id, proof)
+        return content, decide(ledger, ProposalKind.VALIDATOR_ADD, content)
+
+    follower, proposal = decided("follower")
+    execute = ledger.op("gov.execute", Execute(proposal))
+    ledger.refuse(Code.STATE, execute, by=founder)
+    admit(ledger, follower.node_key, founder.id)
+    ledger.accept(execute, by=founder)
+
+    _, proposal = decided("stranger")
+    execute = ledger.op("gov.execute", Execute(proposal))
+    ledger.refuse(Code.STATE, execute, by=founder)
+    other = ledger.founders[2]
+    answer = ledger.op("gov.override", Override(other.id, proposal, REASON))
+    ledger.accept(answer, execute, by=other)
+    assert len(ledger.validators.validators) == 6
+
+
+def test_who_leaves_need_not_follow_anybody() -> None:
+    ledger = Ledger(validators=5)
+    enact(ledger, ProposalKind.VALIDATOR_REMOVE, removal(ledger))
+    assert len(ledger.validators.validators) == 4

@@ -30,7 +30,7 @@ from node.ledger.types.governance.parameters import PROPOSAL_MS
 from node.ledger.types.identity.bodies import CarryOut
 from node.ledger.types.payments.bodies import Mint
 from tests.support.examples_identity import admission, issuance, possession
-from tests.support.governance import decide, draft, enact, propose, vote
+from tests.support.governance import admit, decide, draft, enact, propose, vote
 from tests.support.ledger import HOUR_MS, Ledger, OrgHandle, some_key
 
 WINDOW = ParamSet(TX_WINDOW, 500)
@@ -81,7 +81,9 @@ def test_votes_weigh_as_many_validators_as_the_organisation_operates() -> None:
     ledger = Ledger()
     heavy = ledger.founders[0]
     for name in ("a", "b", "c", "d", "e"):
-        enact(ledger, ProposalKind.VALIDATOR_ADD, joining(ledger, heavy, name)[0])
+        content, _ = joining(ledger, heavy, name)
+        admit(ledger, content.node_key, heavy.id)
+        enact(ledger, ProposalKind.VALIDATOR_ADD, content)
     assert len(ledger.validators.validators) == 9
     proposal = propose(ledger, ProposalKind.PARAM_SET, WINDOW)
     vote(ledger, proposal, 1)
@@ -139,6 +141,7 @@ def test_validators_change_with_the_next_height() -> None:
     ledger = Ledger()
     org = ledger.org()
     content, _ = joining(ledger, org)
+    admit(ledger, content.node_key, org.id)
     before = ledger.validators
     proposal = decide(ledger, ProposalKind.VALIDATOR_ADD, content)
     execute = ledger.tx(ledger.op("gov.execute", Execute(proposal)), by=ledger.founders[0])
@@ -183,6 +186,7 @@ def test_a_replaced_validator_keeps_its_place() -> None:
     key, node = some_key("fresh vote"), some_key("fresh node")
     signature = possession(ledger, old.org, key)
     content = ValidatorReplace(old.key, key.public, node.public, signature)
+    admit(ledger, node.public, old.org)
     enact(ledger, ProposalKind.VALIDATOR_REPLACE, content)
     assert ledger.validators.validators[1].key == key.public
     assert ledger.validators.validators[1].org == old.org

@@ -32,6 +32,7 @@ from tests.support.governance import decide, draft, propose, vote
 from tests.support.ledger import HOUR_MS, Ledger, some_key
 
 SUSPEND = ProposalKind.VALIDATOR_SUSPEND
+OBSERVE = ProposalKind.OBSERVER_ADD
 REINSTATE = ProposalKind.VALIDATOR_REINSTATE
 LIAR = 1
 
@@ -186,6 +187,7 @@ def test_a_validator_that_was_replaced_meanwhile_is_gone_already() -> None:
         some_key("replacement node").public,
         possession(ledger, accused.org, key),
     )
+    enact(ledger, OBSERVE, ObserverAdd(content.new_node_key, accused.org))
     enact(ledger, ProposalKind.VALIDATOR_REPLACE, content)
     execute = ledger.op("gov.execute", Execute(proposal))
     ledger.refuse(Code.NOT_FOUND, execute, by=ledger.founders[0])
@@ -209,6 +211,7 @@ def test_its_key_never_votes_again_but_its_organisation_may_with_another() -> No
     )
     refuse_proposal(ledger, Code.DUPLICATE, REINSTATE, same)
     content = return_of(ledger, accused)
+    enact(ledger, OBSERVE, ObserverAdd(content.new_node_key, accused.org))
     enact(ledger, REINSTATE, content)
     returned = Validator(content.new_key, accused.node_key, accused.org)
     assert ledger.validators.validators[-1] == returned
@@ -225,7 +228,7 @@ def test_nobody_is_reinstated_who_was_not_suspended_nor_for_somebody_else() -> N
     unproven = replace(return_of(ledger, accused), possession=bytes(65))
     refuse_proposal(ledger, Code.SIG, REINSTATE, unproven)
     # Suspended validators may follow, like anybody's daemon.
-    enact(ledger, ProposalKind.OBSERVER_ADD, ObserverAdd(accused.node_key, accused.org))
+    enact(ledger, OBSERVE, ObserverAdd(accused.node_key, accused.org))
     enact(ledger, REINSTATE, return_of(ledger, accused))
     assert [key for key, _ in node_keys(ledger.view())].count(accused.node_key) == 1
 

@@ -55,6 +55,7 @@ from node.ledger.suspensions import SUSPENSIONS, Suspension, proven, suspended
 from node.ledger.types.governance.bodies import EmergencyPause, Execute
 from node.ledger.types.governance.changes import newcomers, validators_after
 from node.ledger.types.governance.parameters import EMERGENCY_PAUSE_MS_MAX, EMERGENCY_REST_MS
+from node.ledger.types.governance.rows import OVERRIDES
 from node.ledger.types.governance.voting import close, require_voter
 
 
@@ -66,6 +67,8 @@ def execute(body: Execute, ctx: Context) -> None:
     if isinstance(content, OrgRegister | OrgSuspend | OrgReinstate | OrgRootReplace):
         raise TxError(Code.STATE, "an id.org type carries this out")
     check_content(ctx, content)
+    if isinstance(content, ValidatorChange):
+        _require_followers(ctx, body.proposal, content)
     row = require_open(ctx, body.proposal)
     close(ctx, body.proposal, row, EXECUTED)
     ctx.emit("gov.executed", proposal=body.proposal, kind=draft.kind)
@@ -152,6 +155,18 @@ def _change_validators(content: ValidatorChange, ctx: Context) -> None:
         _file_keys(ctx, new)
         OBSERVERS.delete(ctx.state, new.node_key)
     ctx.emit("gov.validators_changed", count=len(after.validators))
+
+
+def _require_followers(ctx: Context, proposal: bytes, content: ValidatorChange) -> None:
+    """Whoever is to vote is a member already, so that it can have the chain: others will wait for
+    its vote. Unless an organisation answers for it.
+    """
+    before = validator_set(ctx)
+    new = newcomers(before, validators_after(before, content))
+    if all(OBSERVERS.has(ctx.state, validator.node_key) for validator in new):
+        return
+    answered = any(True for _ in OVERRIDES.rows(ctx.state, proposal))
+    refuse_unless(answered, Code.STATE, "a validator is an observer first, or is answered for")
 
 
 def _suspend(content: ValidatorSuspend, ctx: Context) -> None:
