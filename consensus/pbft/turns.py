@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from consensus.engine import HeightStarted
 from medquorum.invariants import require
-from medquorum.quorum import faulty
+from medquorum.quorum import quorum
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def turns_of(started: HeightStarted) -> Turns:
         leader = next(key for key in waiting if key not in passed_over)
         if proposer != leader:
             passed_over.append(leader)
-            del passed_over[: max(0, len(passed_over) - faulty(n))]
+            del passed_over[: max(0, len(passed_over) - (n - quorum("pbft", n)))]
         if proposer in waiting:
             waiting.remove(proposer)
             waiting.append(proposer)

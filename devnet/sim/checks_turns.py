@@ -41,7 +41,7 @@ class TurnsChecks:
         self, height: int, validators: ValidatorSet, cycles: int
     ) -> tuple[bytes, list[bytes]]:
         keys, own_set = [validator.key for validator in validators.validators], validators.hash()
-        n, f = len(keys), max(f for f in range(len(keys)) if 3 * f < len(keys))
+        n, spare = len(keys), len(keys) // 3
         if cycles == 0:
             return keys[height % n], []
         rota = height // (cycles * n)
@@ -62,5 +62,5 @@ class TurnsChecks:
         for at in range(max(begin, rota * cycles * n), height):
             leader = first(at)
             if self._made[at][0] != leader:
-                missed = [*missed, leader][-f:] if f > 0 else []
+                missed = [*missed, leader][-spare:] if spare > 0 else []
         return first(height), missed
