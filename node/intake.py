@@ -138,6 +138,9 @@ class Intake:
             ]
             if not self._waiting:
                 self._work.clear()
+            if not chunk:
+                # All of them were woken, and another one was first.
+                continue
             try:
                 await self._process(chunk)
             finally:

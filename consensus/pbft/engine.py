@@ -199,7 +199,12 @@ class PbftEngine:
     def _follow_rules(self) -> None:
         core = self._core
         for _ in range(RULE_STEPS_MAX):
-            if core.halted != "" or not any(rule(core) for rule in RULES):
+            if core.halted != "":
+                return
+            for rule in RULES:
+                if rule(core):
+                    break
+            else:
                 return
         require(False, "the rules do not come to rest")
 

@@ -84,6 +84,8 @@ class Checker:
         self.stops: Counter[str] = Counter()
         self.rounds_max = 0
         self.votes = 0
+        self.height = 0
+        """The highest height that an honest node has committed."""
         self._tips: dict[str, int] = {}
         self._said: dict[tuple[bytes, int, int, int], tuple[bytes | int, ...]] = {}
         self._results: dict[tuple[bytes, int, bytes], bytes] = {}
@@ -102,10 +104,9 @@ class Checker:
         """Whether everything is demanded of this machine."""
         return machine.validator is None or machine.validator.public not in self.byzantine
 
-    @property
-    def height(self) -> int:
-        """The highest height that an honest node has committed."""
-        return max(self._tips.values(), default=0)
+    def _tip_is(self, machine: Machine, height: int) -> None:
+        self._tips[machine.name] = height
+        self.height = max(self._tips.values())
 
     # S1, S3, S4: what is committed.
 
@@ -117,7 +118,7 @@ class Checker:
             return
         self._count_kept(machine)
         self.turns.committed(header)
-        self._tips[machine.name] = header.height
+        self._tip_is(machine, header.height)
         self.rounds_max = max(self.rounds_max, certificate.round)
         new = header.height not in self.settled
         self._settles(header.height, header.hash(), block.result.hash(), machine.name)
@@ -306,7 +307,7 @@ class Checker:
         if machine.amnesiac:
             machine.amnesiac = False
             self._kept.pop(machine.name, None)
-            self._tips[machine.name] = chain.tip.height
+            self._tip_is(machine, chain.tip.height)
         elif chain.tip.height < known:
             self.world.fail(f"S5: {machine.name} had {known} and came back at {chain.tip.height}")
         # A height may have become durable in the very moment in which the node died.

@@ -328,7 +328,10 @@ class Machine:
     def _boundary(self, epoch: int) -> None:
         if epoch != self.epoch or self.loop is None:
             raise PowerCutError
-        if self._is_due() or self.world.rng.chance(self.pace.crash):
+        pace = self.pace
+        if pace.crash_after is None and pace.crash == 0.0:
+            return
+        if self._is_due() or self.world.rng.chance(pace.crash):
             drawn = self.world.rng.chance(0.5)
             self.crash(power=drawn if self.power_on_crash is None else self.power_on_crash)
             raise PowerCutError

@@ -13,13 +13,14 @@ from typing import Final
 from devnet.sim.mutants_node import EVIDENCE, NODE, Mutant
 from devnet.sim.mutants_pbft import PBFT
 from devnet.sim.mutants_raft import RAFT
+from devnet.sim.mutants_reads import READS
 from devnet.sim.patching import Patch
 from devnet.sim.run import Run
 from medquorum.quorum import EngineName
 
 CATALOGUE: Final[dict[EngineName, tuple[Mutant, ...]]] = {
     "pbft": (*PBFT, *NODE, *EVIDENCE),
-    "raft": (*RAFT, *NODE),
+    "raft": (*RAFT, *READS, *NODE),
 }
 SERIES_APART: Final = 100_000
 """How far apart the first seeds of two series of one mutant are."""
@@ -38,7 +39,7 @@ class Caught:
 def hunt(name: str, engine: EngineName, first: int) -> Caught:
     """Play seeds from `first` on until one of them fails."""
     mutant = next(mutant for mutant in CATALOGUE[engine] if mutant.name == name)
-    started = time.monotonic()
+    started = time.process_time()
     for count in range(mutant.seeds_max):
         try:
             with Patch() as patch:
@@ -46,8 +47,8 @@ def hunt(name: str, engine: EngineName, first: int) -> Caught:
                 Run(first + count, engine).play()
         except Exception as found:
             how = str(found).splitlines()[0] if str(found) else type(found).__name__
-            return Caught(name, count + 1, time.monotonic() - started, how)
-    return Caught(name, 0, time.monotonic() - started, "")
+            return Caught(name, count + 1, time.process_time() - started, how)
+    return Caught(name, 0, time.process_time() - started, "")
 
 
 def hunt_all(engine: EngineName, first: int, series: int, jobs: int) -> Iterator[list[Caught]]:

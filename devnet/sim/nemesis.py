@@ -54,7 +54,8 @@ class Nemesis:
                 act()
                 self._plan(low_ms, high_ms, act)
 
-        self._world.later_ms(self._world.rng.uniform(low_ms, high_ms), due)
+        haste = self._cluster.options.haste
+        self._world.later_ms(self._world.rng.uniform(low_ms, high_ms) * haste, due)
 
     def _partition(self) -> None:
         rng, net = self._world.rng, self._cluster.net

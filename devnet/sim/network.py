@@ -105,6 +105,7 @@ class Net(Generic[StationT]):
     frames: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     _linked: set[tuple[int, int]] = field(default_factory=set)
+    """Pairs that are connected, each in both directions."""
     _banned: dict[tuple[int, int], int] = field(default_factory=dict)
     _last_us: dict[tuple[int, int, int], int] = field(default_factory=dict)
     _in_flight: Counter[tuple[int, int, int]] = field(default_factory=Counter)
@@ -130,7 +131,7 @@ class Net(Generic[StationT]):
 
     def is_linked(self, a: int, b: int) -> bool:
         """Whether there is a connection between two machines."""
-        return (min(a, b), max(a, b)) in self._linked
+        return (a, b) in self._linked
 
     def recheck(self) -> None:
         """Make and break connections as they have become possible or impossible."""
@@ -237,14 +238,14 @@ class Net(Generic[StationT]):
     def _link(self, a: StationT, b: StationT) -> None:
         pair = (a.place, b.place)
         if pair not in self._linked and self._may_link(a, b):
-            self._linked.add(pair)
+            self._linked |= {pair, pair[::-1]}
             a.peer_changed(b.node_key.public, True)
             b.peer_changed(a.node_key.public, True)
 
     def _unlink(self, a: StationT, b: StationT) -> None:
-        pair = (min(a.place, b.place), max(a.place, b.place))
+        pair = (a.place, b.place)
         if pair in self._linked:
-            self._linked.discard(pair)
+            self._linked -= {pair, pair[::-1]}
             a.peer_changed(b.node_key.public, False)
             b.peer_changed(a.node_key.public, False)
 

@@ -11,6 +11,7 @@ from devnet.sim.checks_end import check_equal_states, check_receipts
 from devnet.sim.checks_evidence import SPREAD_MS
 from devnet.sim.clients import Client, Office, unfinished
 from devnet.sim.cluster import Cluster, found, key_of
+from devnet.sim.collection import no_collection
 from devnet.sim.council import Council, upgrade
 from devnet.sim.crypto import remembered_signatures
 from devnet.sim.disk import Backup
@@ -123,7 +124,7 @@ class Run:
     def play(self) -> Outcome:
         """The whole run. Raises Violation."""
         try:
-            with remembered_signatures():
+            with remembered_signatures(), no_collection():
                 return self._play()
         finally:
             for machine in self.net.machines:

@@ -40,7 +40,8 @@ class World:
     def at(self, time_us: int, call: Call) -> None:
         """Call a function at a time; what is due at the same time runs in the order of asking."""
         self._count += 1
-        heapq.heappush(self._heap, (max(time_us, self.now_us), self._count, call))
+        due_us = time_us if time_us > self.now_us else self.now_us
+        heapq.heappush(self._heap, (due_us, self._count, call))
 
     def later(self, delay_us: int, call: Call) -> None:
         """Call a function after a while."""
@@ -60,18 +61,24 @@ class World:
         self.later_ms(interval_ms, tick)
 
     def run(self, limit_us: int, until: Callable[[], bool] | None = None) -> bool:
-        """Let time pass until a condition holds; False if it did not within the limit."""
-        end = self.now_us + limit_us
-        while until is None or not until():
-            if len(self._heap) == 0 or self._heap[0][0] > end:
+        """Let time pass until a condition holds; False if it did not within the limit.
+
+        The condition is asked for once a virtual millisecond, not after every event.
+        """
+        end, heap, ask_us = self.now_us + limit_us, self._heap, self.now_us
+        while True:
+            if until is not None and self.now_us >= ask_us:
+                if until():
+                    return True
+                ask_us = self.now_us + US_PER_MS
+            if len(heap) == 0 or heap[0][0] > end:
                 self.now_us = end
                 return until is not None and until()
-            self.now_us, _, call = heapq.heappop(self._heap)
+            self.now_us, _, call = heapq.heappop(heap)
             self.events += 1
             call()
             if self.violation is not None:
                 raise self.violation
-        return True
 
     def fail(self, text: str, cause: BaseException | None = None) -> None:
         """A checker has found something: the run ends after the event that is being carried out."""
