@@ -1,4 +1,4 @@
-"""What a leader does (docs/spec/raft.md, rules L1 to L7)."""
+"""What a leader does (docs/spec/raft.md, rules L1 to L8)."""
 
 from __future__ import annotations
 
@@ -197,13 +197,17 @@ def on_heartbeat_reply(core: Core, peer: bytes, message: HeartbeatReply) -> None
 
 
 def on_tick(core: Core, leading: Leading) -> None:
-    """Every heartbeat of a leader (rules L4, L5)."""
+    """Every heartbeat of a leader (rules L4, L5, L8)."""
     state = core.state
     if state.decision is not None:
         core.send(None, Decision(state.height, state.decision))
     elif lost_quorum(core, leading):
         terms.resign(core)
         timers.arm_election(core)
+        return
+    elif lacks_own_entry(core, leading):
+        core.drop("own_entry_incomplete")
+        blocks.refuse_entry(core)
         return
     else:
         leading.beat += 1
@@ -221,6 +225,19 @@ def lost_quorum(core: Core, leading: Leading) -> bool:
     lost = len(leading.active | {core.me}) < core.state.members.quorum
     leading.active.clear()
     return lost
+
+
+def lacks_own_entry(core: Core, leading: Leading) -> bool:
+    """Whether our own entry could not be validated for an election timeout (rule L8).
+
+    We have sent it, and do not hold its transactions: we died before they were on our disk, or had
+    to give them back. Perhaps nobody holds them; then nobody can acknowledge it, and as long as we
+    are heard nobody proposes anything else.
+    """
+    state = core.state
+    waits = state.entry != b"" and state.entry not in state.blocks.valid
+    leading.incomplete_ticks = leading.incomplete_ticks + 1 if waits else 0
+    return leading.incomplete_ticks > timers.ticks_per_timeout(core.timing)
 
 
 def _append_again(core: Core, leading: Leading) -> None:

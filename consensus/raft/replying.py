@@ -49,6 +49,8 @@ def on_higher_height(core: Core, peer: bytes, message: Message) -> None:
     decided = isinstance(message, Decision | DecidedMessage)
     certified = message.height if decided else message.height - 1
     if certified > state.height:
+        # There is something to do: what is lost on the way is asked for again soon.
+        timers.note_work(core)
         core.catch_up(peer, certified)
     elif state.lacks_block:
         state.ahead = peer

@@ -10,7 +10,7 @@ from enum import Enum
 
 from consensus.engine import HeightStarted, Validate
 from consensus.raft.members import Members
-from consensus.raft.messages import Ack, AckedRecord, Append, Grant, RaftVote
+from consensus.raft.messages import Ack, AckedRecord, Append, Grant, RaftVote, VoteRequest
 from medquorum.block import Header, Result
 from medquorum.certificate import CommitCertificate
 from medquorum.invariants import require
@@ -86,6 +86,9 @@ class Leading:
 
     beat: int = 0
     ticks: int = 0
+    incomplete_ticks: int = 0
+    """For how many ticks in a row we have lacked transactions of our own entry."""
+
     fresh: bool = False
     """The entry was sent since the last tick: too early to send it again."""
 
@@ -158,6 +161,9 @@ class HeightState:
     blocks: Blocks = field(default_factory=Blocks)
     heard: dict[bytes, Ack] = field(default_factory=dict)
     """The newest ack of each signer, whatever its term, to notice two results of one block."""
+
+    ballots: dict[bytes, VoteRequest | Grant] = field(default_factory=dict)
+    """The ballot of the highest term of each signer, to notice two in one term."""
 
     convicted: dict[tuple[bytes, str], int] = field(default_factory=dict)
     """(validator, kind of contradiction) to how often it was reported."""
