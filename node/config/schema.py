@@ -46,7 +46,10 @@ class P2P(_Section, frozen=True):
     port: Annotated[Port, Meta(description="Port for members; 0 picks a free one.")] = 29650
     peers: Annotated[
         tuple[str, ...],
-        Meta(description='Members to connect to, each "<node key in hex>@<host>:<port>".'),
+        Meta(
+            description="Members to connect to, and let in before the chain here names them, each"
+            ' "<node key in hex>@<host>:<port>".'
+        ),
     ] = ()
 
 
