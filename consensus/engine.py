@@ -288,6 +288,8 @@ class Effects:
     dropped: tuple[str, ...] = ()
     halt: Halt | None = None
     reads: tuple[ReadAnswered, ...] = ()
+    diverging: tuple[bytes, ...] = ()
+    """Validators that signed another result of the decided block: no lie, but a fault of theirs."""
 
 
 class VoteSigner(Protocol):

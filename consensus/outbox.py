@@ -32,6 +32,7 @@ class Outbox:
     dropped: list[str] = field(default_factory=list)
     halt: Halt | None = None
     reads: list[ReadAnswered] = field(default_factory=list)
+    diverging: list[bytes] = field(default_factory=list)
 
     def effects(self) -> Effects:
         """What the world is asked for."""
@@ -46,4 +47,5 @@ class Outbox:
             dropped=tuple(self.dropped),
             halt=self.halt,
             reads=tuple(self.reads),
+            diverging=tuple(self.diverging),
         )

@@ -105,6 +105,10 @@ class Ports(Protocol):
         """Stop voting and say why."""
         ...
 
+    def diverges(self, validator: bytes) -> None:
+        """Tell people that this validator computed another result than the certified one."""
+        ...
+
     def read(self, answer: ReadAnswered) -> None:
         """Tell whoever asked up to which height a read must see everything."""
         ...
@@ -218,3 +222,5 @@ class Driver:
             self._ports.halt(effects.halt)
         for answer in effects.reads:
             self._ports.read(answer)
+        for validator in effects.diverging:
+            self._ports.diverges(validator)

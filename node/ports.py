@@ -111,6 +111,10 @@ class EnginePorts:
         """Voting is over for this node: say so. The engine remembers it, restarts included."""
         self._log.error("halted", reason=halt.reason, detail=halt.detail)
 
+    def diverges(self, validator: bytes) -> None:
+        """Nobody is punished for it; somebody has to mend a node."""
+        self._log.warning("computes_differently", validator=validator)
+
     def read(self, answer: ReadAnswered) -> None:
         """Whoever waits for it hears of it."""
         self._reads.answered(answer)

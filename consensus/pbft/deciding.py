@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from consensus.engine import Decided
-from consensus.messages import DecidedMessage
+from consensus.messages import Commit, DecidedMessage
 from consensus.pbft import blocks, twin
 from consensus.pbft.core import Core
 from consensus.pbft.state import Block
@@ -24,8 +26,23 @@ def decide(core: Core, certificate: CommitCertificate) -> None:
     core.heard |= {
         (signer, COMMIT_PHASE) for signer in state.members.keys if state.commits.of(signer)
     }
+    name_diverging(core, (vote for key in state.members.keys for vote in state.commits.of(key)))
     if certificate.block_hash not in core.state.blocks.seen:
         blocks.seek(core)
+
+
+def name_diverging(core: Core, votes: Iterable[Commit]) -> None:
+    """Report, once each, who signed another result of the decided block than the certified one."""
+    state, certificate = core.state, core.state.decision
+    if certificate is None:
+        return
+    for vote in votes:
+        if vote.block_hash != certificate.block_hash or vote.signer in state.diverging:
+            continue
+        if vote.result_hash != certificate.result_hash:
+            state.diverging.add(vote.signer)
+            core.drop("result_not_certified")
+            core.out.diverging.append(vote.signer)
 
 
 def on_decided(core: Core, peer: bytes, message: DecidedMessage) -> None:

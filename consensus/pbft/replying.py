@@ -75,6 +75,8 @@ def on_higher_height(core: Core, peer: bytes, message: PbftMessage) -> None:
 def on_decided_height(core: Core, peer: bytes, message: PbftMessage) -> None:
     """We hold a certificate for this height: show it instead of going on (rule C8)."""
     core.drop("decided")
+    if isinstance(message, Commit):
+        deciding.name_diverging(core, (message,))
     if isinstance(message, RoundProof | BlockResponse):
         return
     decided = deciding.decided_message(core)

@@ -129,6 +129,9 @@ class HeightState:
     pending_proof: RoundProof | None = None
     """A proof that holds, of a round that we enter once we have the block it names."""
 
+    diverging: set[bytes] = field(default_factory=set)
+    """Who signed another result of the decided block than the certified one, and was named."""
+
     decision: CommitCertificate | None = None
     finished: bool = False
     """The decision was handed out; HeightStarted is the next thing to happen."""

@@ -170,9 +170,10 @@ def test_effects_are_obeyed_in_the_order_of_their_fields() -> None:
         dropped=("late",),
         halt=Halt("x", ""),
         reads=(ReadAnswered(1, 4),),
+        diverging=(KEY,),
     )
     run(drive(world, effects), 1)
-    assert world.happened == ["send", "set_timer", "fault", "dropped", "halt", "read"]
+    assert world.happened == ["send", "set_timer", "fault", "dropped", "halt", "read", "diverges"]
 
 
 def test_an_observer_never_votes() -> None:

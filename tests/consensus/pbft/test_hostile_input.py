@@ -293,6 +293,15 @@ def test_two_results_of_one_block_convict_across_rounds() -> None:
     assert evidence.kind == "two_results"
 
 
+def test_whoever_signed_another_result_than_the_certified_one_is_named_once() -> None:
+    engine, other = make_engine(), bytes(32)
+    assert engine.step(Received(V1, commit(V1, 1, other))).diverging == ()
+    assert engine.step(Received(V3, decided())).diverging == (V1,)
+    late = [engine.step(Received(V2, commit(V2, round_, other))).diverging for round_ in (1, 2)]
+    assert late == [(V2,), ()]
+    assert engine.step(Received(V3, commit(V3))).diverging == ()
+
+
 def test_our_own_vote_in_a_certificate_that_we_never_cast_halts() -> None:
     engine = make_engine(V1)
     effects = engine.step(Received(V2, decided()))
