@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from medquorum.block import Validator
 from medquorum.quorum import EngineName, quorum
 
-KEY_CHARS_SHOWN = 16
+KEY_CHARS_SHOWN: Final = 16
 """Of a key in hexadecimal, for people: as metrics and logs call a validator."""
 
 

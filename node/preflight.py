@@ -1,9 +1,9 @@
 """Before a change of the validators: would a quorum be there after it?
 
-A chain whose validators of tomorrow are not there tomorrow stands still for good, because whatever
-could undo the change would have to be decided by them. Who is there is no fact of the chain, so no
-rule of the ledger can ask for it. The node does, when one of its own clients brings such a change
-closer, and on request (docs/spec/network.md, N9).
+A chain whose validators of tomorrow are not there tomorrow stands still until they are, because
+whatever could undo the change would have to be decided by them. Who is there is no fact of the
+chain, so no rule of the ledger can ask for it. The node does, when one of its own clients brings such
+a change closer, and on request (docs/spec/network.md, N9).
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from node.ledger.proposals import (
     ParamSet,
     ProposalKind,
     ValidatorAdd,
+    ValidatorRemove,
     ValidatorReplace,
 )
 from node.ledger.types.governance.bodies import CastVote, Execute, Override, Propose
@@ -106,6 +107,25 @@ async def test_what_is_overridden_is_carried_out_and_on_the_record(
         assert {"gov.overridden", "gov.executed", "gov.validators_changed"} <= events
         await cluster.start(3)
         assert await outcome(cluster, 3, cluster.transaction()) != ""
+
+
+async def test_a_removal_that_leaves_one_that_runs_of_two_is_refused_until_answered_for(
+    tmp_path: Path, engine: EngineName
+) -> None:
+    """Three validators, one of them down, and a second one leaves."""
+    async with running_cluster(tmp_path, 3, start=[0, 1], engine=engine) as cluster:
+        content = ValidatorRemove(cluster.genesis.validators[1].key)
+        [refused] = await cluster.submit(
+            0, cluster.decision(ProposalKind.VALIDATOR_REMOVE, content)
+        )
+        found = refusal_of(refused).forecast
+        assert (found.ready, found.needed) == (1, 2)
+        assert [seat.validator for seat in found.missing] == [cluster.genesis.validators[2]]
+        tx = cluster.decision(ProposalKind.VALIDATOR_REMOVE, content, override=REASON)
+        assert await outcome(cluster, 0, tx) == OK
+        # Now the one that was down is needed. It comes back, and fetches what it missed.
+        await cluster.start(2)
+        assert await outcome(cluster, 2, cluster.transaction()) != ""
 
 
 KEY, NODE = key_of("fifth vote"), key_of("fifth node")
