@@ -8,7 +8,7 @@ from typing import Final
 
 from devnet.sim.linearizability import NEVER, Operation, Verb
 from devnet.sim.machine import Machine
-from devnet.sim.register import SEEN, Put, Read, Swap
+from devnet.sim.register import NAME, ROWS, SEEN, Put, Read, Swap
 from devnet.sim.simnode import SimNode
 from devnet.sim.world import World
 from medquorum import transaction as txs
@@ -18,12 +18,16 @@ from medquorum.keys import SigningKey
 from medquorum.transaction import Transaction
 from node.errors import RefusedError
 from node.ledger.codes import OK
+from node.ledger.context import View
+from node.reading import read_consistently
 from node.tracker import TxStatus
 
 WAIT_S: Final = 4.0
 """How long a node lets a client wait."""
 ASKS_MAX: Final = 12
 REGISTERS: Final = 5
+LOOKS: Final = 0.5
+"""How many reads go without a transaction, where the engine offers it."""
 VALUES_MAX: Final = 1_000_000
 
 
@@ -66,6 +70,8 @@ class Office:
     """Final states that clients were told by honest nodes (S5)."""
     admitted: dict[bytes, Promise] = field(default_factory=dict)
     refusals: dict[str, int] = field(default_factory=dict)
+    looks: int = 0
+    """Reads without a transaction that were answered."""
     open: bool = True
     pending: dict[bytes, Attempt] = field(default_factory=dict)
     trusted: Callable[[Machine], bool] = field(default=lambda _machine: True)
@@ -82,6 +88,30 @@ class Office:
             signers=[key.public for key in keys],
         )
         return txs.sign(body, keys)
+
+    @property
+    def offers_looks(self) -> bool:
+        """Whether nodes can answer linearizable reads by themselves."""
+        return self.genesis.engine == "raft"
+
+    def look(self, machine: Machine, register: int, answered: Callable[[int], None]) -> None:
+        """Read a register at a machine that is up. The answer may never come."""
+        machine.begin(lambda node: self._look(node, register, answered))
+
+    async def _look(self, node: SimNode, register: int, answered: Callable[[int], None]) -> None:
+        """What the API does for a query with `consistency=linearizable`."""
+
+        def held(view: View) -> int:
+            row = ROWS.get(view.read(NAME), register)
+            return 0 if row is None else row.value
+
+        try:
+            height = await node.reads.height(WAIT_S)
+            if await node.tracker.wait_height(height, WAIT_S):
+                _, value = await node.threads.readers.run(read_consistently, node.chain, held)
+                self.world.later_ms(self.world.rng.uniform(0.2, 3.0), lambda: answered(value))
+        except RefusedError as refused:
+            self.refusals[refused.code] = self.refusals.get(refused.code, 0) + 1
 
     def ask(self, machine: Machine, tx: Transaction, answered: Callable[[Answer], None]) -> bool:
         """Submit through a machine; False if nobody is there. The answer may never come."""
@@ -150,6 +180,9 @@ class Client:
         register = rng.randrange(REGISTERS)
         value = self._number * VALUES_MAX + self._serial
         verb = rng.choice((Verb.PUT, Verb.READ, Verb.READ, Verb.SWAP))
+        if verb is Verb.READ and office.offers_looks and rng.chance(LOOKS):
+            Look(self, office, register).ask()
+            return
         seen = [op for op in office.history[-20:] if op.register == register]
         guess = rng.choice(seen) if len(seen) > 0 else None
         expected = 0 if guess is None else (guess.argument or guess.result)
@@ -177,6 +210,50 @@ class Client:
     def number(self) -> int:
         """Which client it is."""
         return self._number
+
+
+class Look:
+    """One read without a transaction, asked for at one node after the other until one answers."""
+
+    def __init__(self, client: Client, office: Office, register: int) -> None:
+        self._client, self._office, self._register = client, office, register
+        self._invoked = office.world.now_us
+        self._asks = 0
+        self._over = False
+
+    def ask(self) -> None:
+        """Ask some node that is up; another one after a while."""
+        office, world = self._office, self._office.world
+        if self._over:
+            return
+        self._asks += 1
+        if self._asks > ASKS_MAX or not office.open:
+            # A read that nobody answered constrains nothing.
+            self._over = True
+            self._client.done(None)
+            return
+        up = [m for m in office.machines if m.is_up and office.trusted(m)]
+        if len(up) > 0:
+            office.look(world.rng.choice(up), self._register, self._answered)
+        world.later_ms(office.patience_ms, self.ask)
+
+    def _answered(self, value: int) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._office.looks += 1
+        self._client.done(
+            Operation(
+                self._client.number,
+                Verb.READ,
+                self._register,
+                0,
+                0,
+                self._invoked,
+                self._office.world.now_us,
+                value,
+            )
+        )
 
 
 class Attempt:
