@@ -2,7 +2,7 @@
 
 A chain whose validators of tomorrow are not there tomorrow stands still until they are, because
 whatever could undo the change would have to be decided by them. Who is there is no fact of the
-chain, so no rule of the ledger can ask for it. The node does, when one of its own clients brings such
+chain, so no rule of the ledger can ask for it. The node does, when a client of its own brings such
 a change closer, and on request (docs/spec/network.md, N9).
 """
 
