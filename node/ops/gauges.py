@@ -22,6 +22,10 @@ class Gauges:
         )
         self._validators = gauge("validators", "Validators of the next height")
         self._missing = gauge("missing_validators", "Validators whose daemon is not connected")
+        self._ready = gauge(
+            "validators_ready", "Validators that are connected, heard of and level (this one too)"
+        )
+        self._needed = gauge("validators_needed", "How many of them must vote to decide anything")
         self._is_validator = gauge("is_validator", "1 if this node votes")
         self._proposes = gauge(
             "consensus_is_proposer", "1 if this node proposes now: it leads, or it is its turn"
@@ -50,6 +54,9 @@ class Gauges:
         present = {peer.node_key for peer in services.peers() if peer.connected}
         self._validators.set(len(members))
         self._missing.set(len(members - present - {services.node_key}))
+        today = services.forecast(tip.validators)
+        self._ready.set(today.ready)
+        self._needed.set(today.needed)
         self._is_validator.set(int(services.is_validator()))
         proposer = b"" if engine is None else engine.proposer
         self._proposes.set(int(proposer != b"" and proposer == services.validator_key))

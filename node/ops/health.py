@@ -96,6 +96,10 @@ def _warnings(services: Services) -> list[Check]:
         for item in unserved(view, services.chain.registry)
         if item.height > view.height + 1
     ]
+    today = services.forecast(services.chain.tip.validators)
+    if today.ready < today.needed:
+        there = f"{today.ready} of {len(today.seats)} validators are there"
+        found.append(Check("quorum", f"{there}, {today.needed} must vote"))
     if services.disk.state.level is DiskLevel.WARN:
         found.append(Check("disk", f"{services.disk.state.free_bytes} bytes free"))
     return found

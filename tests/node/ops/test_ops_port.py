@@ -241,3 +241,21 @@ async def test_a_loop_that_is_held_up_is_measured() -> None:
         watching.cancel()
     assert max(lags) > 0.04
     assert metrics.registry.get_sample_value("medquorum_eventloop_lag_seconds") == lags[-1]
+
+
+async def test_operators_see_how_many_may_fail_before_nothing_is_decided_any_more(
+    tmp_path: Path,
+) -> None:
+    world = World()
+    async with local_node(tmp_path, world=world) as node, node.ops() as ops:
+        for change, ready in ((lambda _world: None, 1), (halt, 0)):
+            change(world)
+            async with ops.get("/metrics") as answer:
+                page = await answer.text()
+            assert f"medquorum_validators_ready {ready}.0" in page
+            assert "medquorum_validators_needed 1.0" in page
+            async with ops.get("/readyz") as answer:
+                warnings = (await answer.json())["warnings"]
+            there = "0 of 1 validators are there, 1 must vote"
+            expected = [{"component": "quorum", "reason": there}] if ready == 0 else []
+            assert warnings == expected
