@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from consensus.engine import Decided
 from consensus.messages import Commit, DecidedMessage
-from consensus.pbft import blocks, twin
+from consensus.pbft import blocks, evidence, twin
 from consensus.pbft.core import Core
 from consensus.pbft.state import Block
 from consensus.pbft.twin import COMMIT_PHASE, PREPARE_PHASE
@@ -60,6 +60,7 @@ def on_decided(core: Core, peer: bytes, message: DecidedMessage) -> None:
         return
     blocks.keep(core, Block(block_hash, message.header, message.body, peer))
     twin.check_decision(core, certificate)
+    evidence.check_decision(core, certificate)
     decide(core, certificate)
 
 

@@ -12,6 +12,9 @@ from consensus.limits import EVIDENCE_PER_VALIDATOR_MAX
 from consensus.messages import (
     NO_JUSTIFICATION,
     Commit,
+    Justification,
+    Prepare,
+    PreparedCertificate,
     Proposal,
     RoundChange,
     Vote,
@@ -19,6 +22,8 @@ from consensus.messages import (
     vote_payload,
 )
 from consensus.pbft.core import Core
+from consensus.pbft.proofs import signers_of
+from medquorum.certificate import CommitCertificate
 
 EQUIVOCATION: Final = "equivocation"
 """Two payloads in one height, round and phase (rule E1)."""
@@ -65,6 +70,70 @@ def stripped(vote: Vote) -> Vote:
             )
         case _:
             return vote
+
+
+def check_heard(core: Core, vote: Vote) -> None:
+    """Compare a vote that is not counted (any more) with what its signer told us."""
+    known = _known(core, vote)
+    if known is not None:
+        if contradicts(known, vote):
+            report(core, EQUIVOCATION, known, vote)
+    elif isinstance(vote, Commit):
+        check_commit(core, vote)
+    if isinstance(vote, RoundChange):
+        check_round_change(core, vote)
+
+
+def _known(core: Core, vote: Vote) -> Vote | None:
+    """What the signer told us at the place of the vote, if we still have it."""
+    state = core.state
+    known: Vote | None
+    match vote:
+        case Proposal():
+            known = state.proposals_seen.get(vote.round)
+        case Prepare():
+            known = state.prepares.get(vote.round, {}).get(vote.signer)
+        case Commit():
+            known = state.commits.find(vote.signer, vote.round)
+        case RoundChange():
+            known = state.round_changes.get(vote.signer)
+    here = known is not None and (known.signer, known.round) == (vote.signer, vote.round)
+    return known if here else None
+
+
+def check_decision(core: Core, certificate: CommitCertificate) -> None:
+    """Compare the COMMITs in a certificate that holds with what their signers told us: who tells
+    others something else is convicted by what the others make of it (section 7).
+    """
+    state = core.state
+    signers = signers_of(state.members, certificate.signers)
+    for signer, signature in zip(signers, certificate.signatures, strict=True):
+        block_hash, result_hash = certificate.block_hash, certificate.result_hash
+        check_heard(
+            core,
+            Commit(state.height, certificate.round, signer, block_hash, result_hash, signature),
+        )
+
+
+def check_prepared(core: Core, certificate: PreparedCertificate) -> None:
+    """The same for the PREPAREs in a prepared certificate that holds."""
+    height, round_ = core.state.height, certificate.round
+    signers = signers_of(core.state.members, certificate.signers)
+    for signer, signature in zip(signers, certificate.signatures, strict=True):
+        check_heard(core, Prepare(height, round_, signer, certificate.block_hash, signature))
+
+
+def check_justification(core: Core, round_: int, justification: Justification) -> None:
+    """The same for the wishes, and the certificate, in a justification that holds."""
+    height = core.state.height
+    for entry in justification.entries:
+        wish = RoundChange(height, round_, entry.signer, entry.prepared, (), entry.signature)
+        check_heard(core, wish)
+    for shown in justification.certificate:
+        # Of a claim that is known already nobody has looked at the signatures shown here.
+        learnt = core.state.book.learn(shown)
+        if learnt is not None:
+            check_prepared(core, learnt)
 
 
 def check_commit(core: Core, vote: Commit) -> None:

@@ -120,6 +120,7 @@ def on_proposal(core: Core, peer: bytes, proposal: Proposal) -> None:
     if fault != "":
         core.blame(peer, fault)
         return
+    evidence.check_justification(core, proposal.round, proposal.justification)
     if proposal.round > state.round:
         rounds.enter(core, proposal.round, proposal.justification)  # rule R4
     state.proposals_seen[proposal.round] = proposal if known is None else known

@@ -14,7 +14,7 @@ from consensus.messages import (
     Vote,
     vote_phase,
 )
-from consensus.pbft import deciding
+from consensus.pbft import deciding, evidence
 from consensus.pbft.core import Core
 
 
@@ -77,6 +77,8 @@ def on_decided_height(core: Core, peer: bytes, message: PbftMessage) -> None:
     core.drop("decided")
     if isinstance(message, Commit):
         deciding.name_diverging(core, (message,))
+    if isinstance(message, Vote):
+        evidence.check_heard(core, message)
     if isinstance(message, RoundProof | BlockResponse):
         return
     decided = deciding.decided_message(core)

@@ -81,6 +81,7 @@ def _proven(core: Core, wish: RoundChange) -> RoundChange | None:
     if learnt is None:
         return None
     twin.check_prepared(core, learnt)
+    evidence.check_prepared(core, learnt)
     return RoundChange(
         wish.height, wish.round, wish.signer, wish.prepared, (learnt,), wish.signature
     )
@@ -138,6 +139,7 @@ def on_round_proof(core: Core, peer: bytes, proof: RoundProof) -> None:
     if fault != "":
         core.blame(peer, fault)
         return
+    evidence.check_justification(core, proof.round, proof.justification)
     # The newest one counts: a proof whose block is kept back must not shut out the next.
     state.pending_proof = proof
     timers.note_work(core)

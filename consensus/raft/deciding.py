@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from consensus.engine import Decided
 from consensus.messages import DecidedMessage
-from consensus.raft import blocks, twin
+from consensus.raft import blocks, evidence, twin
 from consensus.raft.core import Core
 from consensus.raft.messages import Decision, ack_bytes
 from consensus.raft.state import Block
@@ -50,6 +50,7 @@ def _take(core: Core, peer: bytes, certificate: CommitCertificate) -> bool:
     if not holds(core, certificate):
         core.blame(peer, "decided_certificate")
         return False
+    evidence.check_decision(core, certificate)
     if known is not None:
         core.halt(
             "two_certificates",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from consensus.engine import Timer
 from consensus.limits import TERM_MAX
 from consensus.messages import Status
-from consensus.raft import leading, terms, timers
+from consensus.raft import evidence, leading, terms, timers
 from consensus.raft.core import Core
 from consensus.raft.messages import (
     Grant,
@@ -114,6 +114,9 @@ def on_vote_request(core: Core, peer: bytes, request: VoteRequest) -> None:
     if request.term == 0:
         core.blame(peer, "election_of_term_0")
         return
+    if not evidence.check_ballot(core, request):
+        core.drop("equivocation")
+        return
     if request.term < state.term:
         terms.show_term(core, peer)
         return
@@ -155,6 +158,9 @@ def may_vote(state: HeightState, candidate: bytes) -> bool:
 def on_grant(core: Core, grant: Grant) -> None:
     """Count a vote for us, whoever else we may ask for pre-votes meanwhile (rule V5)."""
     state = core.state
+    if not evidence.check_ballot(core, grant):
+        core.drop("equivocation")
+        return
     if grant.term != state.term or grant.candidate != core.me or not state.campaigning:
         core.drop("grant_outdated")
         return

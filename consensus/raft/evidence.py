@@ -8,7 +8,8 @@ from consensus.engine import Evidence
 from consensus.limits import EVIDENCE_PER_VALIDATOR_MAX
 from consensus.messages import encode_message
 from consensus.raft.core import Core
-from consensus.raft.messages import Ack, Append, RaftVote, raft_payload
+from consensus.raft.messages import Ack, Append, Grant, RaftVote, VoteRequest, raft_payload
+from medquorum.certificate import CommitCertificate
 
 EQUIVOCATION: Final = "equivocation"
 """Two payloads in one height, term and phase (rule E1)."""
@@ -38,6 +39,30 @@ def stripped(vote: RaftVote) -> RaftVote:
     if isinstance(vote, Append):
         return Append(vote.height, vote.term, vote.signer, vote.header, b"", vote.signature)
     return vote
+
+
+def check_ballot(core: Core, vote: VoteRequest | Grant) -> bool:
+    """Compare a ballot with the last one of its signer, a candidate's own for itself included.
+    False if it contradicts that one: whoever votes twice in a term is not counted a second time.
+    """
+    known = core.state.ballots.get(vote.signer)
+    if known is not None and known.term == vote.term and contradicts(known, vote):
+        report(core, EQUIVOCATION, known, vote)
+        return False
+    if known is None or known.term < vote.term:
+        core.state.ballots[vote.signer] = vote
+    return True
+
+
+def check_decision(core: Core, certificate: CommitCertificate) -> None:
+    """Compare the acks in a certificate that holds with the last ones of their signers. Of two
+    certificates that differ, whoever signed both in one term is convicted.
+    """
+    height, signers = core.state.height, core.state.members.signers(certificate.signers)
+    for signer, signature in zip(signers, certificate.signatures, strict=True):
+        block_hash, result_hash = certificate.block_hash, certificate.result_hash
+        ack = Ack(height, certificate.round, signer, block_hash, result_hash, signature)
+        check_ack(core, ack)
 
 
 def check_ack(core: Core, ack: Ack) -> bool:
