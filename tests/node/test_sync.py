@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from medquorum.codec import encode
+from node.limits import PEERS_HEARD_MAX
 from node.sync import SyncStatus
-from node.wire import Blocks, Tip
+from node.wire import Blocks, FrameKind, Tip
 from tests.support.cluster import Cluster, running_cluster
 
 
@@ -117,3 +118,40 @@ async def test_the_last_block_of_a_chain_at_rest_is_fetched_when_nobody_tells_it
         assert not sync._wake.is_set()
         await sync.on_tip(peer, encode(Tip(1, 1)))
         assert await asyncio.wait_for(asked.get(), 20) == 1
+
+
+async def test_what_peers_say_of_their_height_is_remembered_within_bounds(tmp_path: Path) -> None:
+    async with running_cluster(tmp_path, 1) as cluster:
+        tx = cluster.transaction()
+        await cluster.submit(0, tx)
+        await cluster.committed([tx])
+        sync = cluster.node(0).sync
+        keys = [b"\x01" + number.to_bytes(32, "big") for number in range(PEERS_HEARD_MAX + 1)]
+        assert sync.heard(keys[0]) is None
+        await sync.on_tip(keys[0], encode(Tip(1, 0)))
+        said = sync.heard(keys[0])
+        assert said is not None
+        assert (said.behind, said.ago_s < 5) == (1, True)
+        # A peer that is gone was there once: that is not forgotten with its claim.
+        sync.lost(keys[0])
+        assert sync.heard(keys[0]) is not None
+        for key in keys[1:]:
+            await sync.on_tip(key, encode(Tip(1, 0)))
+        assert sync.heard(keys[0]) is None
+        assert sync.heard(keys[-1]) is not None
+
+
+async def test_peers_tell_their_height_as_soon_as_they_are_connected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.sync.TIP_INTERVAL_S", 3_600.0)
+    async with running_cluster(tmp_path, 2, start=[0]) as cluster:
+        told: asyncio.Queue[bytes] = asyncio.Queue()
+
+        async def hear(peer: bytes, _payload: bytes) -> None:
+            told.put_nowait(peer)
+
+        cluster.node(0).network.handle(FrameKind.TIP, hear)
+        await cluster.start(1)
+        peer = await asyncio.wait_for(told.get(), 20)
+        assert peer == cluster.genesis.validators[1].node_key
