@@ -222,7 +222,7 @@ class Intake:
         """Everything that costs no signature check: what passed, and clients' duplicates of what
         is pending. Items that end here are answered.
         """
-        state = StateCheck(self._chain.view(), self._chain.tip.height + 1)
+        state = StateCheck(self._chain.view(), self._chain.tip.height + 1, self._chain.registry)
         checked: list[_Checked] = []
         repeated: list[_Answer] = []
         for item in chunk:

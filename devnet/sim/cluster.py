@@ -132,9 +132,6 @@ class Cluster:
             if not machine.retired:
                 machine.restart_ms = (20.0, 100.0)
             if machine.registry is OLD_SOFTWARE:
-                # The upgrade ends here. Until then a leader without the new code passes over what
-                # needs it, and under an engine whose leader stays, nobody else proposes it.
                 machine.registry = NEW_SOFTWARE
-                machine.crash(power=False, why="upgraded")
             if not (machine.is_up or machine.retired):
                 machine.boot()

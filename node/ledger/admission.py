@@ -16,6 +16,7 @@ from node.ledger.errors import AdmissionError, TxError
 from node.ledger.identities import signer_of_key
 from node.ledger.params import TX_WINDOW, param
 from node.ledger.registry import Registry
+from node.ledger.tables import ReadableState
 
 _BODY_CODES: Final = {Code.TYPE: "unknown_type", Code.SIZE: "too_large"}
 
@@ -42,24 +43,59 @@ def check_form(tx: Transaction, chain_id: bytes, registry: Registry) -> None:
             raise AdmissionError(code, f"operation {number}: {error.detail}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class _Following:
+    """The state of a view, as the block after it finds it."""
+
+    view: View
+    height: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.view.time_ms
+
+    def read(self, namespace: str) -> ReadableState:
+        return self.view.read(namespace)
+
+
 class StateCheck:
     """What the committed state says about transactions for `next_height`: the window of heights,
-    and who the signers are. For many transactions at once: what they share is looked up once.
+    which types are active, and who the signers are. For many transactions at once: what they share
+    is looked up once.
+
+    A type that is not active would only leave a receipt of its refusal; and a proposer that lacks
+    its code, because it has not been upgraded yet, does not take it into its pool. Under an engine
+    whose leader stays, whoever admitted it would have promised what that leader holds back.
     """
 
-    __slots__ = ("_next_height", "_orgs", "_view", "_window")
+    __slots__ = ("_active", "_next_height", "_orgs", "_registry", "_view", "_window")
 
-    def __init__(self, view: View, next_height: int) -> None:
+    def __init__(self, view: View, next_height: int, registry: Registry) -> None:
         self._view = view
         self._next_height = next_height
+        self._registry = registry
         self._window = Window.of(view, next_height)
         self._orgs: dict[bytes, bytes | AdmissionError] = {}
+        self._active: dict[tuple[str, int], bool] = {}
 
     def check(self, tx: Transaction) -> Standing:
-        """Raises AdmissionError: expired, not_yet_valid, unknown_key or key_revoked."""
+        """Raises AdmissionError: expired, not_yet_valid, unknown_type, unknown_key, key_revoked."""
         self._window.check(tx)
+        for number, operation in enumerate(tx.body.operations):
+            if not self._is_active(operation.type, operation.version):
+                detail = f"{operation.type} {operation.version} is not active at this height"
+                raise AdmissionError("unknown_type", f"operation {number}: {detail}")
         orgs = [self._org_of(key) for key in tx.body.signers]
         return Standing(orgs[0])
+
+    def _is_active(self, name: str, version: int) -> bool:
+        known = self._active.get((name, version))
+        if known is None:
+            entry = self._registry.entry(name, version)
+            following = _Following(self._view, self._next_height)
+            known = entry is not None and self._registry.is_active(entry, following)
+            self._active[name, version] = known
+        return known
 
     def _org_of(self, key: bytes) -> bytes:
         found = self._orgs.get(key)

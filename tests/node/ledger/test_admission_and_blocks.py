@@ -45,7 +45,7 @@ def transaction(
 
 def refused_state(ledger: Ledger, tx: Transaction) -> str:
     with pytest.raises(AdmissionError) as caught:
-        StateCheck(ledger.view(), ledger.height + 1).check(tx)
+        StateCheck(ledger.view(), ledger.height + 1, ledger.registry).check(tx)
     return caught.value.code
 
 
@@ -75,7 +75,7 @@ def test_the_window_of_heights_is_exact() -> None:
     view, following = ledger.view(), ledger.height + 1
     for valid_until in (following, ledger.height + 10):
         tx = transaction(ledger, person.key, valid_until=valid_until)
-        assert StateCheck(view, following).check(tx).org == person.org.id
+        assert StateCheck(view, following, ledger.registry).check(tx).org == person.org.id
     late = transaction(ledger, person.key, valid_until=ledger.height)
     assert refused_state(ledger, late) == "expired"
     early = transaction(ledger, person.key, valid_until=ledger.height + 11)
@@ -89,7 +89,7 @@ def test_admission_knows_which_keys_sign_at_the_next_height() -> None:
     ledger.accept(ledger.op("id.key.rotate", rotation(ledger, person.id, person.key)), by=person)
     new = some_key("successor")
     assert refused_state(ledger, transaction(ledger, person.key)) == "key_revoked"
-    StateCheck(ledger.view(), ledger.height + 1).check(transaction(ledger, new))
+    StateCheck(ledger.view(), ledger.height + 1, ledger.registry).check(transaction(ledger, new))
     ledger.accept(ledger.op("id.key.revoke", KeyRevoke(new.public, 0)), by=new)
     assert refused_state(ledger, transaction(ledger, new)) == "key_revoked"
 

@@ -9,9 +9,10 @@ import pytest
 
 from medquorum.codec import U53, Wire, encode
 from medquorum.transaction import Operation
+from node.ledger.admission import StateCheck
 from node.ledger.codes import OK, Code
 from node.ledger.context import Context
-from node.ledger.errors import RegistryError, UnservedCodeError
+from node.ledger.errors import AdmissionError, RegistryError, UnservedCodeError
 from node.ledger.params import param
 from node.ledger.proposals import Activate, ProposalKind
 from node.ledger.readiness import must_stop_before, unserved
@@ -93,6 +94,21 @@ def test_a_third_party_module_sleeps_until_its_height_and_then_runs() -> None:
         ledger.block()
     ledger.refuse(Code.TYPE, count, by=who)
     assert ledger.block(ledger.tx(count, by=who))[0].code == OK
+
+
+def test_a_type_is_admitted_from_the_height_on_at_which_it_is_active() -> None:
+    """Before, who admits it makes a promise that a leader without its code does not keep."""
+    ledger = Ledger(third_party=[GENOMICS], code_hashes={"genomics": CODE})
+    who, height = ledger.person(), ledger.height + 150
+    enact(ledger, ProposalKind.ACTIVATE, Activate("genomics", 0, height, CODE))
+    while ledger.height < height - 2:
+        ledger.block()
+    tx = ledger.tx(Operation("gen.count", 1, encode(Count(1))), by=who)
+    with pytest.raises(AdmissionError) as caught:
+        StateCheck(ledger.view(), height - 1, ledger.registry).check(tx)
+    assert caught.value.code == "unknown_type"
+    ledger.block()
+    assert StateCheck(ledger.view(), height, ledger.registry).check(tx).org == who.org.id
 
 
 def test_what_is_installed_does_not_change_the_genesis() -> None:
