@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Final
 
+from devnet.model.cli import exhaustive, twins
 from devnet.sim.mutants import CATALOGUE, HEADER, hunt_all, row
 from devnet.sim.options import draw
 from devnet.sim.run import Outcome, Run
@@ -37,6 +38,11 @@ class Report:
 def main(arguments: Sequence[str]) -> int:
     """Parse, run, print; the exit code."""
     options = _parser().parse_args(arguments)
+    if options.exhaustive:
+        return exhaustive(deep=options.deep, jobs=options.jobs)
+    if options.twins:
+        start = options.start or 0
+        return twins(rounds=options.rounds, sample=options.sample, seed=start, jobs=options.jobs)
     if options.mutants:
         return _mutants(options.engine, options.start or 0, options.series, options.jobs)
     if options.seed is not None:
@@ -63,7 +69,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--series", type=int, default=1, metavar="K", help="with --mutants: how often to ask"
     )
+    _add_searches(parser)
     return parser
+
+
+def _add_searches(parser: argparse.ArgumentParser) -> None:
+    """What is not drawn from a seed: engines alone, in every order of events (devnet/model)."""
+    parser.add_argument(
+        "--exhaustive", action="store_true", help="engines alone: every interleaving within a scope"
+    )
+    parser.add_argument("--deep", action="store_true", help="with --exhaustive: larger scopes, too")
+    parser.add_argument(
+        "--twins", action="store_true", help="one validator twice: all partitions and leaders"
+    )
+    parser.add_argument("--rounds", type=int, default=3, metavar="K", help="with --twins")
+    parser.add_argument(
+        "--sample",
+        type=int,
+        default=0,
+        metavar="N",
+        help="with --twins: only so many",
+    )
 
 
 def _mutants(engine: EngineName, first: int, series: int, jobs: int) -> int:
