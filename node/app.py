@@ -136,11 +136,7 @@ class Node:
         )
         self.intake = self._make_intake()
         self.vault = self._make_vault(home)
-        self.reminder = Reminder(
-            height=lambda: self.chain.tip.height,
-            waiting=self.pool.local,
-            gossip=self.network.gossip,
-        )
+        self.reminder = Reminder(waiting=self.pool.local, gossip=self.network.gossip)
         self.evidence = EvidenceBook(
             stores.evidence.records, self.chain.chain_id, self.chain.genesis.engine
         )
@@ -322,6 +318,7 @@ class Node:
         self.network.handle(FrameKind.EVIDENCE_SETTLED, self.exchange.on_settled)
         self.chain.on_commit(self._membership_changed)
         self.chain.on_commit(self.tracker.on_commit)
+        self.chain.on_commit(self.sync.on_commit)
         self.chain.on_commit(self._count_commit)
 
     def _timer_fired(self, timer: Timer) -> None:
@@ -364,9 +361,9 @@ class Node:
                     return
 
     async def _on_tip(self, peer: bytes, payload: bytes) -> None:
-        await self.sync.on_tip(peer, payload)
-        self.reminder.on_tip(peer)
-        self.exchange.on_tip(peer)
+        if await self.sync.on_tip(peer, payload):
+            self.reminder.on_tip(peer)
+            self.exchange.on_tip(peer)
 
     def _count_commit(self, block: CommittedBlock) -> None:
         self.metrics.committed(block, self._voters)

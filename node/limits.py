@@ -40,7 +40,7 @@ GOSSIP_BATCH_BYTES: Final = 512 * 1024
 GOSSIP_RESEND_TXS: Final = 5_000
 """Own pending transactions that are offered again to a peer that (re)connects."""
 REMINDED_TXS: Final = 256
-"""Of these, offered again to a peer at each announcement of its height while ours stands still."""
+"""Of these, offered again to a peer at each announcement of its height if they still wait then."""
 FETCH_TXS_MAX: Final = 4_000
 """Missing transactions asked for in one message; also the most that one answer may hold."""
 FETCHED_TXS_KEPT: Final = 20_000

@@ -14,6 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from typing import Final
 
 from medquorum.codec import INT_MAX
@@ -64,6 +65,7 @@ class Mempool:
         self._bytes_max = bytes_max
         self._org_txs_max = max(1, int(txs_max * org_share))
         self._entries: dict[bytes, PoolTx] = {}
+        self._local: dict[bytes, PoolTx] = {}
         self._bytes = 0
         self._org_counts: dict[bytes, int] = {}
         # Per class and organisation, ids in order of arrival. Removed ids stay until they reach the
@@ -104,6 +106,8 @@ class Mempool:
         if held >= self._org_txs_max:
             return Refusal.ORG_SHARE
         self._entries[tx.id] = entry
+        if entry.local:
+            self._local[tx.id] = entry
         self._bytes += len(tx.raw)
         self._org_counts[entry.org] = held + 1
         self._lanes[entry.traffic].setdefault(entry.org, deque()).append(tx.id)
@@ -152,6 +156,7 @@ class Mempool:
             entry = self._entries.pop(tx_id, None)
             if entry is None:
                 continue
+            self._local.pop(tx_id, None)
             self._bytes -= len(entry.tx.raw)
             left = self._org_counts[entry.org] - 1
             if left == 0:
@@ -185,13 +190,7 @@ class Mempool:
         """The raw bytes of up to `limit` transactions that came from this node's own clients,
         oldest first.
         """
-        found: list[bytes] = []
-        for entry in self._entries.values():
-            if len(found) == limit:
-                break
-            if entry.local:
-                found.append(entry.tx.raw)
-        return found
+        return [entry.tx.raw for entry in islice(self._local.values(), limit)]
 
     def counts(self) -> dict[str, int]:
         """Transactions per class, for metrics."""
@@ -205,6 +204,10 @@ class Mempool:
         require(
             self._bytes == sum(len(e.tx.raw) for e in self._entries.values()),
             "the pool's bytes are miscounted",
+        )
+        require(
+            list(self._local) == [tx_id for tx_id, e in self._entries.items() if e.local],
+            "the pool has lost sight of its own clients' transactions",
         )
         require(
             sum(self._org_counts.values()) == len(self._entries),

@@ -104,6 +104,15 @@ class Network:
         """Node keys of the connected peers that the chain admits."""
         return tuple(peer for peer in self.connected() if self._roster.is_member(peer))
 
+    def onlookers(self) -> tuple[bytes, ...]:
+        """Node keys of the connected peers that have no vote, strangers included."""
+        return tuple(peer for peer in self.connected() if self._roster.validator_of(peer) is None)
+
+    @property
+    def votes(self) -> bool:
+        """Whether this node is a validator's, as far as the chain here goes."""
+        return self._roster.validator_of(self._own_key) is not None
+
     def send(self, peer: bytes, kind: FrameKind, message: Wire) -> bool:
         """Send a structure on the bulk lane."""
         return self._links is not None and self._links.send(peer, Lane.BULK, kind, encode(message))

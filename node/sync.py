@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 
 from medquorum.block import Result
 from medquorum.certificate import verify_certificate
@@ -32,8 +34,13 @@ from node.network import Network
 from node.threads import Threads
 from node.verifier import signatures_hold
 from node.wire import Blocks, CertifiedBlock, FrameKind, GetBlocks, Tip
+from storage.chain import CommittedBlock
 
 TIP_INTERVAL_S = 1.0
+TIP_BEAT_S = TIP_INTERVAL_S / 2
+"""Announcements of one peer that come sooner after each other count as one."""
+TIP_ONLOOKERS_S = 0.05
+"""Blocks that follow each other sooner are announced together to those who have no vote."""
 TIP_VERSION = 1
 
 
@@ -84,6 +91,8 @@ class Sync:
         self._threads = threads
         self._halted = halted
         self._claims: dict[bytes, int] = {}
+        self._beats: dict[bytes, float] = {}
+        self._grown = asyncio.Event()
         self._pace_s: dict[bytes, float] = {}
         self._heard: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
         self._wake = asyncio.Event()
@@ -124,16 +133,33 @@ class Sync:
     def lost(self, peer: bytes) -> None:
         """The peer is gone, and its claim with it."""
         self._claims.pop(peer, None)
+        self._beats.pop(peer, None)
         self._pace_s.pop(peer, None)
+
+    def on_commit(self, _block: CommittedBlock) -> None:
+        """We have a new block: who has no vote may not know yet."""
+        self._grown.set()
 
     async def announce(self) -> None:
         """Tell the peers our height now and then, until cancelled.
 
-        A chain at rest is quiet but for this.
+        A chain at rest is quiet but for this. Who has no vote hears no votes, and is told of new
+        blocks at once: its clients wait for them.
         """
         while True:
             self._network.broadcast(FrameKind.TIP, Tip(TIP_VERSION, self._chain.tip.height))
-            await asyncio.sleep(TIP_INTERVAL_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TIP_INTERVAL_S):
+                    await self._tell_onlookers()
+
+    async def _tell_onlookers(self) -> None:
+        while True:
+            await self._grown.wait()
+            self._grown.clear()
+            tip = Tip(TIP_VERSION, self._chain.tip.height)
+            for peer in self._network.onlookers():
+                self._network.send(peer, FrameKind.TIP, tip)
+            await asyncio.sleep(TIP_ONLOOKERS_S)
 
     def greet(self, peer: bytes) -> None:
         """Tell a peer that has just connected our height, so that it need not wait to know it."""
@@ -238,18 +264,24 @@ class Sync:
             raise BadBlockError("transaction_signature")
         return transactions
 
-    async def on_tip(self, peer: bytes, payload: bytes) -> None:
-        """A peer announces its height.
+    async def on_tip(self, peer: bytes, payload: bytes) -> bool:
+        """A peer announces its height. Whether this counts: about once in TIP_INTERVAL_S it does,
+        however often the peer says so.
 
-        One that is a single block ahead is about to tell us by itself. If it still is when it
-        announces itself again, it is not: on a chain at rest nobody tells an observer anything.
+        If we vote, one that is a single block ahead is about to tell us by itself. If it still is
+        when it announces itself again, it is not.
         """
         height = min(decode(Tip, payload, size_max=len(payload)).height, SYNC_HEIGHT_CLAIM_MAX)
         self._remember(peer, height)
         again = self._claims.get(peer) == height
         self._claims[peer] = height
-        if height > self._chain.tip.height + (0 if again else 1):
+        if height > self._chain.tip.height + (1 if self._network.votes and not again else 0):
             self._wake.set()
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._beats.get(peer, -inf) + TIP_BEAT_S:
+            return False
+        self._beats[peer] = now_s
+        return True
 
     def _remember(self, peer: bytes, height: int) -> None:
         now_s = asyncio.get_running_loop().time()

@@ -68,12 +68,18 @@ def test_validators_join_are_replaced_and_leave_and_receipts_go_on_to_verify(
         assert reopened.next_index == 6
 
 
-def test_an_observer_that_joins_a_chain_at_rest_has_it_at_once(
+def test_an_observer_that_joins_a_chain_at_rest_has_it_at_once_and_serves_clients(
     tmp_path: Path, engine: EngineName
 ) -> None:
     async def observe(network: Network) -> None:
         async with Client(network.nodes[0].url, genesis=network.genesis) as client:
             node = await join(network, client, network.nodes[0].org)
+            async with Client(node.url, genesis=network.genesis) as observing:
+                paid = await _pay(network, observing)
+                assert (await observing.receipt(paid)).succeeded
+                assert node.validator_key not in {
+                    key.hex() for key in (await observing.receipt(paid)).certified_by
+                }
             await leave(network, client, node)
             with pytest.raises(StateError, match="no hospital"):
                 await join(network, client, "nobody")

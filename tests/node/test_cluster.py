@@ -74,6 +74,34 @@ async def test_a_node_that_gossip_does_not_reach_fetches_what_it_votes_on(
         await cluster.committed(transactions, nodes=[3])
 
 
+async def test_a_leader_hears_of_what_gossip_lost_although_the_chain_never_rests(
+    tmp_path: Path, engine: EngineName
+) -> None:
+    async with running_cluster(tmp_path, 3, engine=engine) as cluster:
+        opening = cluster.transaction()
+        await cluster.submit(0, opening)
+        await cluster.committed([opening])
+        proposer = cluster.node(0).engine_status().proposer
+        leads = next(i for i in range(3) if key_of(f"vote{i}").public == proposer)
+        leader, other = cluster.node(leads), (leads + 1) % 3
+        lost = asyncio.Event()
+
+        async def lose(_peer: bytes, _payload: bytes) -> None:
+            leader.network.handle(FrameKind.TX_BATCH, leader.on_tx_batch)
+            lost.set()
+
+        leader.network.handle(FrameKind.TX_BATCH, lose)
+        tx = cluster.transaction()
+        await cluster.submit(other, tx)
+        await lost.wait()
+        async with asyncio.timeout(30):
+            while cluster.node(leads).chain.blocks.locate(tx.id) is None:
+                busy = cluster.transaction()
+                await cluster.submit(leads, busy)
+                await cluster.committed([busy], nodes=[leads])
+        await cluster.committed([tx])
+
+
 async def test_three_of_four_go_on_and_the_fourth_catches_up(
     tmp_path: Path, engine: EngineName
 ) -> None:

@@ -74,6 +74,19 @@ async def test_it_joins_through_a_peer_that_its_operator_named_and_again_after_i
                 path.unlink()
 
 
+async def test_who_has_no_vote_is_told_of_every_block_and_need_not_wait_for_an_announcement(
+    tmp_path: Path, engine: EngineName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.sync.TIP_INTERVAL_S", 3_600.0)
+    async with running_cluster(tmp_path, 1, engine=engine, later=1) as cluster:
+        await decide(cluster, FOUNDER, ProposalKind.OBSERVER_ADD, observer(cluster, SUCCESSOR))
+        await cluster.start(SUCCESSOR)
+        for _ in range(3):
+            tx = cluster.transaction()
+            await cluster.submit(SUCCESSOR, tx)
+            await cluster.committed([tx])
+
+
 async def test_a_stranger_speaks_of_heights_and_blocks_and_is_told_nothing(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, 1, later=2) as cluster:
         await replace_the_founder(cluster)

@@ -40,6 +40,26 @@ async def test_one_liar_does_not_make_a_node_look_as_if_it_were_behind(
         assert status == (None if target is None else SyncStatus(0, target))
 
 
+async def test_where_nobody_may_lie_one_claim_is_enough(tmp_path: Path) -> None:
+    async with running_cluster(tmp_path, 4, start=[0], engine="raft") as cluster:
+        assert await claims(cluster, 7, 0, 0) == SyncStatus(0, 7)
+
+
+async def test_announcements_count_once_in_their_interval_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_cluster(tmp_path, 4, start=[0]) as cluster:
+        sync = cluster.node(0).sync
+        peer, other = (validator.node_key for validator in cluster.genesis.validators[1:3])
+        assert await sync.on_tip(peer, encode(Tip(1, 1)))
+        assert not any([await sync.on_tip(peer, encode(Tip(1, 1))) for _ in range(5)])
+        assert await sync.on_tip(other, encode(Tip(1, 1)))
+        sync.lost(peer)
+        assert await sync.on_tip(peer, encode(Tip(1, 1)))
+        monkeypatch.setattr("node.sync.TIP_BEAT_S", 0.0)
+        assert await sync.on_tip(peer, encode(Tip(1, 1)))
+
+
 async def test_blocks_that_nobody_asked_for_are_not_even_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
