@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from typing import Final
 
@@ -16,23 +17,14 @@ from devnet.model.cli import exhaustive, twins
 from devnet.sim.mutants import CATALOGUE, HEADER, hunt_all, row
 from devnet.sim.options import draw
 from devnet.sim.run import Outcome, Run
+from devnet.sim.tally import Report, Tally
 from devnet.sim.world import Violation
 from medquorum.invariants import InvariantBroken
 from medquorum.quorum import EngineName
 
 FAILED: Final = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One run as it is shown."""
-
-    seed: int
-    outcome: Outcome | None
-    problem: str
-    options: str
-    tail: tuple[str, ...]
-    seconds: float
+INTERRUPTED: Final = 130
+"""What shells expect of a program that Ctrl-C ended."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,9 +38,10 @@ def main(arguments: Sequence[str]) -> int:
     if options.mutants:
         return _mutants(options.engine, options.start or 0, options.series, options.jobs)
     if options.seed is not None:
-        return _one(options.seed, options.engine, options.trace)
+        return _one(options.seed, options.engine, options.length, options.trace)
     first = time.time_ns() % 1_000_000_000 if options.start is None else options.start
-    return _many(range(first, first + options.seeds), options.engine, options.jobs)
+    seeds = range(first, first + options.seeds)
+    return _many(seeds, options.engine, options.length, options.jobs, options.quiet)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,6 +54,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes side by side")
     parser.add_argument("--from", type=int, dest="start", metavar="SEED", help="the first seed")
     parser.add_argument("--engine", choices=("pbft", "raft"), default="pbft")
+    parser.add_argument(
+        "--quiet", action="store_true", help="show failures only, and now and then how far it is"
+    )
+    parser.add_argument(
+        "--length",
+        type=float,
+        metavar="L",
+        help="how much of its campaign's time under faults each seed takes; else the seed draws it,"
+        " mostly below 0.5",
+    )
     parser.add_argument("--seed", type=int, metavar="S", help="play one seed")
     parser.add_argument("--trace", action="store_true", help="with --seed: show what happens")
     parser.add_argument(
@@ -102,11 +105,12 @@ def _mutants(engine: EngineName, first: int, series: int, jobs: int) -> int:
     return FAILED if missed > 0 else 0
 
 
-def _one(seed: int, engine: EngineName, trace: bool) -> int:
+def _one(seed: int, engine: EngineName, length: float | None, trace: bool) -> int:
     show = _print if trace else None
-    _print(f"seed {seed}: {draw(seed, engine).line()}")
+    options = draw(seed, engine, length)
+    _print(f"seed {seed}: {options.line()}")
     try:
-        outcome = Run(seed, engine, show=show).play()
+        outcome = Run(seed, engine, options=options, show=show).play()
     except (Violation, InvariantBroken):
         traceback.print_exc()
         return FAILED
@@ -115,69 +119,80 @@ def _one(seed: int, engine: EngineName, trace: bool) -> int:
     return 0
 
 
-def _many(seeds: Sequence[int], engine: EngineName, jobs: int) -> int:
-    started, heights, frames, events, votes = time.monotonic(), 0, 0, 0, 0
-    failures: list[int] = []
-    for report in play_all(seeds, engine, jobs):
-        _print(line(report, engine))
-        if report.outcome is None:
-            failures.append(report.seed)
-        else:
-            heights += report.outcome.heights
-            frames += report.outcome.frames
-            events += report.outcome.events
-            votes += report.outcome.votes
-    seconds = time.monotonic() - started
-    _print(
-        f"{len(seeds)} seeds from {seeds[0]}, {len(failures)} violations, {heights} heights,"
-        f" {votes} votes, {frames} frames, {events} events in {seconds:.0f} s"
-        f" ({heights / seconds * 60 / jobs:.0f} heights a minute and process)"
-    )
-    return FAILED if failures else 0
+def _many(
+    seeds: Sequence[int], engine: EngineName, length: float | None, jobs: int, quiet: bool
+) -> int:
+    tally, interrupted = Tally(len(seeds)), False
+    try:
+        for report in play_all(seeds, engine, jobs, length):
+            tally.add(report)
+            if report.outcome is None or not quiet:
+                _print(line(report, engine, length))
+            if quiet and tally.is_due():
+                _print(tally.progress())
+    except KeyboardInterrupt:
+        interrupted = True
+    _print(f"{engine}, from seed {seeds[0]}: {tally.summary()}")
+    if len(tally.failed) > 0:
+        return FAILED
+    return INTERRUPTED if interrupted else 0
 
 
-def play_all(seeds: Iterable[int], engine: EngineName, jobs: int) -> Iterator[Report]:
+def play_all(
+    seeds: Iterable[int], engine: EngineName, jobs: int, length: float | None = None
+) -> Iterator[Report]:
     """Play seeds, in their order, on so many processes."""
+    play = partial(report_of, engine=engine, length=length)
     if jobs == 1:
-        for seed in seeds:
-            yield report_of(seed, engine)
+        yield from map(play, seeds)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        listed = list(seeds)
-        yield from pool.map(report_of, listed, [engine] * len(listed))
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_leave_interrupts) as pool:
+        try:
+            yield from pool.map(play, seeds)
+        finally:
+            # Whoever presses Ctrl-C waits for the seeds that are under way, and for no others.
+            pool.shutdown(cancel_futures=True)
 
 
-def report_of(seed: int, engine: EngineName) -> Report:
-    """Play one seed and say how it went."""
-    started = time.monotonic()
-    run = Run(seed, engine)
+def _leave_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def report_of(seed: int, engine: EngineName, length: float | None = None) -> Report:
+    """Play one seed and say how it went. A bug of the simulator is a failure like any other."""
+    started = time.process_time()
+    run = Run(seed, engine, options=draw(seed, engine, length))
     outcome: Outcome | None = None
     problem = ""
     tail: tuple[str, ...] = ()
     try:
         outcome = run.play()
-    except (Violation, InvariantBroken) as found:
-        problem, tail = str(found), tuple(run.world.recent)
-    return Report(seed, outcome, problem, run.options.line(), tail, time.monotonic() - started)
+    except Exception as found:
+        is_verdict = isinstance(found, Violation | InvariantBroken)
+        problem = str(found) if is_verdict else traceback.format_exc()
+        tail = tuple(run.world.recent)
+    cpu_s = time.process_time() - started
+    return Report(seed, outcome, problem, run.options.line(), tail, cpu_s)
 
 
-def line(report: Report, engine: EngineName) -> str:
+def line(report: Report, engine: EngineName, length: float | None = None) -> str:
     """A run in one line; a failed one with the command that plays it again."""
     if report.outcome is None:
+        longer = "" if length is None else f" --length {length:g}"
         return (
             f"seed {report.seed} FAILED {report.problem}\n    {report.options}\n"
-            f"    scripts/simulate --engine {engine} --seed {report.seed} --trace"
+            f"    scripts/simulate --engine {engine} --seed {report.seed}{longer} --trace"
         )
     return (
-        f"seed {report.seed} ok {_summary(report.outcome)} {report.seconds:.1f}s | {report.options}"
+        f"seed {report.seed} ok {_summary(report.outcome)} {report.cpu_s:.1f}s | {report.options}"
     )
 
 
 def _summary(outcome: Outcome) -> str:
     return (
         f"heights={outcome.heights} rounds={outcome.rounds} txs={outcome.transactions}"
-        f" votes={outcome.votes} evidence={outcome.evidence} stops={outcome.stops}"
-        f" healed={outcome.healed_ms:.0f}ms"
+        f" evidence={outcome.evidence} stops={outcome.stops} healed={outcome.healed_ms:.0f}ms"
     )
 
 
