@@ -114,6 +114,15 @@ class ChainStore:
         data = self._kv.get(layout.TIP)
         return 0 if data is None else layout.unpack_height(data)
 
+    def oldest_block(self) -> int:
+        """From this height on blocks are whole: with transactions, outcomes and events.
+
+        1 unless the chain here began from a snapshot, or older ones were given up. Of lower heights
+        there may be parts. It may lie above the tip: then no block is here yet.
+        """
+        data = self._kv.get(layout.BLOCKS_OLDEST)
+        return 1 if data is None else layout.unpack_height(data)
+
     def genesis(self) -> bytes | None:
         """The canonical genesis, or None in a fresh store."""
         return self._kv.get(layout.GENESIS)
@@ -148,7 +157,9 @@ class ChainStore:
         return self._read(_EVENTS, layout.EVENTS, height) or ()
 
     def block(self, height: int) -> CommittedBlock | None:
-        """Everything about `height` (from 1 on), or None if it is not here."""
+        """Everything about `height` (from `oldest_block` on), or None if it is not here."""
+        if height < self.oldest_block():
+            return None
         header, result, certificate = (
             self.header(height), self.result(height), self.certificate(height),
         )  # fmt: skip

@@ -19,6 +19,7 @@
   m       height                          StateHead              the roots after the height
   x       height, chunk (4)               keys                   since then only history needs them
   z                                       height (8)             the oldest height that is whole
+  k                                       height (8)             the oldest block that is whole
 
 Heights are 8 bytes, all integers big-endian, so keys of one prefix are in the order of their
 heights. A namespace is one byte of length and its name, so no namespace's keys lie within
@@ -54,6 +55,7 @@ PAGE: Final = b"p"
 STATE_HEAD: Final = b"m"
 STALE: Final = b"x"
 STATE_OLDEST: Final = b"z"
+BLOCKS_OLDEST: Final = b"k"
 
 HEIGHT_BYTES: Final = 8
 _HEIGHT: Final = Struct(">Q")
