@@ -7,7 +7,7 @@ from typing import Final
 
 from devnet.sim.dice import Dice
 from devnet.sim.liars import GENERIC
-from devnet.sim.trapnames import TRAPS
+from devnet.sim.trapnames import DRILLS, TRAPS
 from medquorum.quorum import EngineName, faulty
 
 SIZES: Final = (1, 2, 3, 4, 4, 4, 4, 5, 6, 7, 7, 8, 9, 10)
@@ -61,6 +61,8 @@ class Options:
     """What happens to disks: none, wipe, restore or rot."""
     changes: str
     """What governance changes meanwhile: none, params, validators or keys."""
+    drill: str = "none"
+    """Who is cut off when all is over, to see what becomes of the leadership (drills.py)."""
 
     def line(self) -> str:
         """All that differs from a quiet run."""
@@ -109,6 +111,7 @@ def _of(campaign: str, rng: Dice, options: Options) -> Options:
 def _elections(rng: Dice, options: Options) -> Options:
     """What goes wrong where nobody lies: leaders go at the worst moment (traps.py)."""
     aim = "none" if options.aim == "none" else rng.choice(TRAPS)
+    options = replace(options, drill=rng.choice(("none", *DRILLS)))
     if options.campaign != "liars":
         return replace(options, aim=aim, lie="none")
     return replace(

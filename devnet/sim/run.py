@@ -15,6 +15,7 @@ from devnet.sim.collection import no_collection
 from devnet.sim.council import Council, upgrade
 from devnet.sim.crypto import remembered_signatures
 from devnet.sim.disk import Backup
+from devnet.sim.drills import Drill, votes
 from devnet.sim.liars import Liars
 from devnet.sim.linearizability import first_problem
 from devnet.sim.machine import Machine
@@ -144,6 +145,7 @@ class Run:
         healed_ms = self._heal()
         self._spread()
         self._finish()
+        self._drill()
         self._judge()
         return self._outcome(healed_ms)
 
@@ -193,6 +195,13 @@ class Run:
 
         if not self._step(limit_ms, all_final):
             raise Violation(f"L1: {self._unfinished()[:3]}")
+
+    def _drill(self) -> None:
+        """At rest, who leads goes on leading; who is gone is replaced (L4)."""
+        voters, n = [m for m in self.honest if votes(m)], len(self.council.members)
+        drill = Drill(self.world, self.net, voters, n, self.options.round_ms)
+        if self.options.drill != "none" and drill.is_possible:
+            drill.play(self.options.drill)
 
     def _spread(self) -> None:
         """What one honest node can prove against a validator, all can."""

@@ -1,4 +1,4 @@
-"""What the traps of traps.py are called: options name them, and traps need a cluster."""
+"""The names of the traps (traps.py) and drills (drills.py) for Raft: the options say them."""
 
 from __future__ import annotations
 
@@ -23,3 +23,14 @@ TAKEOVER: Final = "late_takeover"
 """The order to take over arrives after the leader has changed its mind and decided an entry."""
 
 TRAPS: Final = (MAJORITY, MAJORITY, MINORITY, MINORITY, LATE_ACKS, SPLIT, ALONE, TAKEOVER)
+
+AWAY: Final = "away"
+"""A follower hears nobody, and nobody hears it."""
+
+DEAF: Final = "deaf"
+"""A follower hears nobody, and everybody hears it."""
+
+LEADERLESS: Final = "leaderless"
+"""The leader hears nobody, and nobody hears it."""
+
+DRILLS: Final = (AWAY, DEAF, LEADERLESS)
