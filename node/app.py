@@ -34,7 +34,6 @@ from node.config.schema import Config
 from node.config.values import parse_actor, parse_peer
 from node.driver import Driver
 from node.errors import RefusedError
-from node.evidence.book import EvidenceBook
 from node.evidence.exchange import EvidenceExchange
 from node.home import Home
 from node.inbox import Inbox
@@ -137,10 +136,15 @@ class Node:
         self.intake = self._make_intake()
         self.vault = self._make_vault(home)
         self.reminder = Reminder(waiting=self.pool.local, gossip=self.network.gossip)
-        self.evidence = EvidenceBook(
-            stores.evidence.records, self.chain.chain_id, self.chain.genesis.engine
+        self.exchange = EvidenceExchange(
+            journal=stores.evidence,
+            chain=self.chain,
+            peers=self.network,
+            threads=self.threads,
+            counts=metrics,
+            spawn=self.spawn,
+            log=log.bind(part="evidence"),
         )
-        self.exchange = self._make_exchange()
         self.reads = self._make_reads()
         self.leadership = self._make_leadership()
         self.driver = Driver(
@@ -272,20 +276,6 @@ class Node:
             evidence=self.exchange.found,
             reads=self.reads,
             log=self.log.bind(part="consensus"),
-        )
-
-    def _make_exchange(self) -> EvidenceExchange:
-        if self.evidence.unreadable > 0:
-            self.log.warning("evidence_unreadable", count=self.evidence.unreadable)
-        return EvidenceExchange(
-            book=self.evidence,
-            journal=self.stores.evidence,
-            chain=self.chain,
-            peers=self.network,
-            threads=self.threads,
-            counts=self.metrics,
-            spawn=self.spawn,
-            log=self.log.bind(part="evidence"),
         )
 
     def _make_transport(self) -> Transport:

@@ -210,7 +210,7 @@ def _services(node: Node, disk: DiskGuard) -> Services:
         metrics=node.metrics,
         disk=disk,
         vault=node.vault,
-        evidence=node.evidence,
+        evidence=node.exchange.book,
         allowed_hosts=node.config.rpc.allowed_hosts,
         node_key=node.keys.node.public,
         validator_key=None if validator is None else validator.public,

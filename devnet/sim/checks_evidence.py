@@ -71,7 +71,7 @@ def book_of(machine: Machine) -> set[Accusation]:
     """What a machine's node holds; nothing while it is down."""
     if machine.node is None:
         return set()
-    return {accusation for accusation, _ in machine.node.evidence.items()}
+    return {accusation for accusation, _ in machine.node.exchange.book.items()}
 
 
 def needs(book: set[Accusation], accusation: Accusation) -> bool:

@@ -1,4 +1,4 @@
-"""How evidence gets from the node that saw both votes to all the others (docs/spec/network.md, N10).
+"""How evidence gets from the node that saw both votes to all others (docs/spec/network.md, N10).
 
 Every piece is verified before it is kept, and kept before it is passed on. What a node takes in
 goes to all its peers at once; a peer that has not said that it needs a piece no more is offered it
@@ -9,7 +9,7 @@ cannot tell yet who voted at that height.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
@@ -60,7 +60,6 @@ class EvidenceExchange:
     def __init__(
         self,
         *,
-        book: EvidenceBook,
         journal: WriteAheadLog,
         chain: Chain,
         peers: Peers,
@@ -69,8 +68,11 @@ class EvidenceExchange:
         spawn: Callable[[Coroutine[object, object, None]], object],
         log: FilteringBoundLogger,
     ) -> None:
-        self._book = book
         self._journal = journal
+        self.book: Final = EvidenceBook(journal.records, chain.chain_id, chain.genesis.engine)
+        """What this node holds."""
+        if self.book.unreadable > 0:
+            log.warning("evidence_unreadable", count=self.book.unreadable)
         self._chain = chain
         self._peers = peers
         self._threads = threads
@@ -112,8 +114,8 @@ class EvidenceExchange:
         """A peer is there: offer it what it may lack, some at a time."""
         known = self._settled.setdefault(peer, set())
         lacking = (
-            [evidence for _, evidence in self._book.items() if evidence.id() not in known]
-            if len(known) < len(self._book)
+            [evidence for _, evidence in self.book.items() if evidence.id() not in known]
+            if len(known) < len(self.book)
             else []
         )
         if lacking:
@@ -133,10 +135,10 @@ class EvidenceExchange:
 
     async def _take(self, evidence: Evidence, source: bytes) -> None:
         """Verify, keep, pass on. Raises VerificationError."""
-        if self._book.get(evidence.id()) is not None:
+        if self.book.get(evidence.id()) is not None:
             return
         accusation = await self._threads.verifiers.run(self._judge, evidence)
-        match self._book.add(accusation, evidence):
+        match self.book.add(accusation, evidence):
             case Taken.NEW:
                 await self._threads.writer.run(self._journal.append, (encode(evidence),))
                 self._publish(accusation, evidence, source)
@@ -147,7 +149,7 @@ class EvidenceExchange:
 
     def _judge(self, evidence: Evidence) -> Accusation:
         """What it proves of a validator of its height. Raises VerificationError."""
-        accusation = verify_evidence(evidence, self._book.chain_id, self._book.engine)
+        accusation = verify_evidence(evidence, self.book.chain_id, self.book.engine)
         voters = self._chain.blocks.validators(evidence.height).validators
         if all(voter.key != accusation.validator for voter in voters):
             raise VerificationError("evidence_validator", "the signer was no validator then")
@@ -172,5 +174,5 @@ class EvidenceExchange:
 
     def _note(self, peer: bytes, evidence_id: bytes) -> None:
         """Only of what is here, so no peer can make us remember more than we hold."""
-        if self._book.get(evidence_id) is not None:
+        if self.book.get(evidence_id) is not None:
             self._settled.setdefault(peer, set()).add(evidence_id)

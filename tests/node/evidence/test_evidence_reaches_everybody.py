@@ -17,7 +17,6 @@ from medquorum.certificate import VoteTag
 from medquorum.codec import Wire, encode
 from medquorum.evidence import Evidence, EvidenceKind, make_evidence
 from node.chain import Chain
-from node.evidence.book import EvidenceBook
 from node.evidence.exchange import EvidenceExchange
 from node.ledger.registry import Registry
 from node.ledger.types import BUILT_IN
@@ -85,9 +84,7 @@ class Desk:
     def __init__(self, path: Path, spawn: Callable[[Coroutine[object, object, None]], object]):
         self.wires, self.threads = Wires(), Threads(verifiers=1)
         self.journal = WriteAheadLog.open(path)
-        self.book = EvidenceBook(self.journal.records, CHAIN, "pbft")
         self.exchange = EvidenceExchange(
-            book=self.book,
             journal=self.journal,
             chain=Chain(MemoryKV(), GENESIS, Registry(BUILT_IN), keep_versions=10),
             peers=self.wires,
@@ -96,6 +93,7 @@ class Desk:
             spawn=spawn,
             log=structlog.wrap_logger(structlog.testing.CapturingLogger(), processors=[]),
         )
+        self.book = self.exchange.book
 
     async def hear(self, peer: bytes, *pieces: Evidence) -> None:
         """A peer passes these on."""
@@ -237,7 +235,7 @@ async def test_all_nodes_of_a_network_hold_it_and_keep_it_over_a_restart(
             counted = asyncio.Event()
             watched = cluster.node(index)
             monkeypatch.setattr(watched.metrics, "evidence", lambda _kind: counted.set())
-            if watched.evidence.get(piece.id()) is None:
+            if watched.exchange.book.get(piece.id()) is None:
                 await counted.wait()
 
         async with asyncio.timeout(30):
@@ -248,4 +246,4 @@ async def test_all_nodes_of_a_network_hold_it_and_keep_it_over_a_restart(
             await held(3)
             await cluster.stop(1)
             await cluster.start(1)
-        assert cluster.node(1).evidence.get(piece.id()) is not None
+        assert cluster.node(1).exchange.book.get(piece.id()) is not None
