@@ -37,3 +37,10 @@ STATE_PAGES_CACHED_MAX: Final = 8192
 """Pages of the state tree kept in memory, 2 to 4 KiB each; those near the root stay longest."""
 STALE_CHUNK_KEYS_MAX: Final = 512
 """Keys in one entry of the stale index, which is what pruning deletes at a time."""
+
+BUILD_BATCH_BYTES: Final = 4 * MIB
+"""Values and pages of a state that is being built, written at a time."""
+BUILD_LEAVES_HELD_BYTES: Final = 32 * MIB
+"""Leaves of a state that is being built, kept in memory; beyond it they wait in files."""
+BUILD_LEAVES_APPLIED_MIN: Final = 2_048
+"""Neighbouring leaves that become pages together, if there are so many."""

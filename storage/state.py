@@ -316,6 +316,16 @@ class StateStore:
             raise PrunedError(height, oldest)
 
 
+def stage_head(batch: Batch, height: int, trees: Mapping[str, TreeRoot]) -> bytes:
+    """Put the head of a state into `batch` whose values and pages were written otherwise, as the
+    first one of its store; the state root.
+    """
+    head = _make_head(height, trees)
+    batch.put(layout.at_height(layout.STATE_HEAD, height), _encode(_head_record(head)))
+    batch.put(layout.STATE_OLDEST, layout.pack_height(height))
+    return head.root
+
+
 def _make_head(height: int, trees: Mapping[str, TreeRoot]) -> _Head:
     ordered = {name: trees[name] for name in sorted(trees)}
     sub_roots = tuple(SubRoot(name, tree.hash) for name, tree in ordered.items())
