@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.limits import FETCHED_TXS_KEPT
-from tests.support.cluster import Cluster, running_cluster
+from tests.support.cluster import Cluster, key_of, running_cluster
 from tests.support.hostile import HostileMember, hostile_member
 
 HONEST = (0, 1, 2)
@@ -21,6 +21,7 @@ CONVICTING = {
     "junk",
     "mutated",
     "gossip",
+    "slander",
 }
 """No correct validator says these: they cost the connection. The rest could be late or early."""
 
@@ -41,6 +42,8 @@ def assert_sound(cluster: Cluster) -> None:
         assert len(node.bodies._fetched) <= FETCHED_TXS_KEPT
         assert len(node.work._begun) < 20
         assert node.sync.status() is None
+        accused = {accusation.validator for accusation, _ in node.exchange.book.items()}
+        assert accused <= {key_of("vote3").public}
         node.pool.check_invariants()
     lowest = min(cluster.node(index).chain.tip.height for index in HONEST)
     assert all(len(cluster.roots(height)) == 1 for height in range(1, lowest + 1))

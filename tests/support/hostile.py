@@ -33,9 +33,20 @@ from medquorum.block import Header
 from medquorum.certificate import CommitCertificate
 from medquorum.codec import encode
 from node.limits import FETCH_TXS_MAX
-from node.wire import KINDS, BlockBody, Blocks, FrameKind, GetBlocks, GetTxs, Tip, TxBatch
+from node.wire import (
+    KINDS,
+    BlockBody,
+    Blocks,
+    EvidenceBatch,
+    FrameKind,
+    GetBlocks,
+    GetTxs,
+    Tip,
+    TxBatch,
+)
 from p2p.transport import Frame, Lane, PeerAddress, Transport
 from tests.support.cluster import Cluster, key_of
+from tests.support.evidence import evidence_against
 
 FAR: Final = 2**52
 NO_SIGNATURE: Final = b"\x01" + bytes(64)
@@ -92,8 +103,21 @@ class HostileMember:
             "get_txs": lambda: self._frame(FrameKind.GET_TXS, encode(GetTxs(self._hashes(1_000)))),
             "txs": lambda: self._batch(FrameKind.TXS),
             "gossip": lambda: self._batch(FrameKind.TX_BATCH),
+            "slander": self._slander,
+            "ahead": self._far_evidence,
             "blocks": lambda: self._frame(FrameKind.BLOCKS, encode(Blocks(self._height(), ()))),
         }
+
+    def _slander(self) -> tuple[Lane, int, bytes]:
+        """Evidence against an honest validator, signed by ourselves."""
+        own = evidence_against(self._vote, self._cluster.genesis.chain_id(), 1)
+        slander = replace(own, validator=self._cluster.genesis.validators[0].key)
+        return self._frame(FrameKind.EVIDENCE, encode(EvidenceBatch((slander,))))
+
+    def _far_evidence(self) -> tuple[Lane, int, bytes]:
+        """Good evidence, of a height that nobody can judge yet."""
+        far = evidence_against(self._vote, self._cluster.genesis.chain_id(), FAR)
+        return self._frame(FrameKind.EVIDENCE, encode(EvidenceBatch((far,))))
 
     def tell(self, lie: str) -> int:
         """Say it to everybody; how many connections took it."""
