@@ -100,6 +100,7 @@ class RaftScope(Scope):
             state.supporters.clear()
             state.grants.clear()
             state.heard.clear()
+            state.ballots.clear()
 
 
 def raft_scope(

@@ -14,7 +14,7 @@ from devnet.model.explore import Findings, Search
 from devnet.model.pbft import N, pbft_scope
 from devnet.model.raft import raft_scope
 from devnet.model.scope import Scope
-from devnet.model.shame import shameless
+from devnet.model.shame import signers_blurred
 from devnet.model.twins import PHASES, Scenario, Tally, Twins, beginnings
 from devnet.model.world import key_of
 
@@ -46,7 +46,7 @@ DEEP_FACTOR: Final = 20
 def search(maker: Maker, *, factor: int = 1) -> tuple[Findings, float]:
     """Search one scope; the findings and the seconds of processor time that it took."""
     began = time.process_time()
-    with shameless({key_of(number) for number in range(N)}):
+    with signers_blurred({key_of(number) for number in range(N)}):
         found = Search(maker()).run(STATES_MAX * factor, HEALS_MAX * factor)
     return found, time.process_time() - began
 

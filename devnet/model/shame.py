@@ -1,4 +1,4 @@
-"""Validators that do not mind when their own key speaks elsewhere (rule X4 is off for them)."""
+"""Validators that do not mind when a key says elsewhere what it did not say here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from consensus.pbft import evidence as pbft_evidence
 from consensus.pbft import twin as pbft_twin
 from devnet.sim.patching import Patch
 
@@ -14,9 +15,7 @@ from devnet.sim.patching import Patch
 def shameless(keys: Collection[bytes]) -> Iterator[None]:
     """While this is open, validators with these keys never recognise a twin of theirs.
 
-    A copy of a validator that plays a liar must not stop because of the other copy. And a search
-    that merges states whose certificates differ in signers only may show a validator a signature
-    that it gave in another branch.
+    A copy of a validator that plays a liar must not stop because of the other copy.
     """
     true: Callable[..., None] = pbft_twin._check
 
@@ -26,4 +25,18 @@ def shameless(keys: Collection[bytes]) -> Iterator[None]:
 
     with Patch() as patch:
         patch.set(pbft_twin, "_check", check)
+        yield
+
+
+@contextmanager
+def signers_blurred(keys: Collection[bytes]) -> Iterator[None]:
+    """While this is open, nobody asks who it was that signed a proof which holds.
+
+    A search merges states whose certificates differ in signers only. So it may show a validator a
+    signature inside a proof that was given in another branch: neither its signer (rule X4) nor
+    anybody else (section 7) may wonder about that. Votes that come alone are judged as ever.
+    """
+    with shameless(keys), Patch() as patch:
+        for name in ("check_justification", "check_prepared", "check_decision"):
+            patch.set(pbft_evidence, name, lambda *_: None)
         yield

@@ -13,7 +13,7 @@ from devnet.model.explore import Findings, Search
 from devnet.model.raft import raft_scope
 from devnet.model.runs import HEALS_MAX, QUICK, STATES_MAX, Maker
 from devnet.model.scope import Scope
-from devnet.model.shame import shameless
+from devnet.model.shame import signers_blurred
 from devnet.model.world import key_of
 from tests.support import engine_mutants, raft_mutants
 from tests.support.engine_mutants import Mutation
@@ -21,7 +21,7 @@ from tests.support.engine_mutants import Mutation
 
 def searched(scope: Scope, states_max: int = STATES_MAX) -> Findings:
     """What a search finds."""
-    with shameless({key_of(number) for number in range(4)}):
+    with signers_blurred({key_of(number) for number in range(4)}):
         return Search(scope).run(states_max, HEALS_MAX)
 
 
