@@ -14,6 +14,7 @@ from typing import Final, Protocol, Self
 
 from consensus.messages import LogRecord, Message
 from consensus.results import ResultGroup
+from consensus.signing import Verify, VoteSigner
 from consensus.wishes import ReadAnswered, ReadAsked, TransferAsked
 from medquorum.block import Header, Result, ValidatorSet
 from medquorum.certificate import CommitCertificate
@@ -292,30 +293,6 @@ class Effects:
     """Validators that signed another result of the decided block: no lie, but a fault of theirs."""
 
 
-class VoteSigner(Protocol):
-    """Signs votes with the validator's key.
-
-    Pure: Ed25519 gives the same signature for the same bytes.
-    """
-
-    @property
-    def public(self) -> bytes:
-        """The validator key."""
-        ...
-
-    def sign(self, message: bytes) -> bytes:
-        """The signature of `message`."""
-        ...
-
-
-class Verify(Protocol):
-    """Checks a signature. Pure and total."""
-
-    def __call__(self, public: bytes, message: bytes, signature: bytes, /) -> bool:
-        """Whether `signature` is `public`'s of `message`."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The named times of an engine, in milliseconds."""
@@ -376,6 +353,14 @@ class Engine(Protocol):
 
     def check_invariants(self) -> None:
         """Raise InvariantBroken if the engine's own state contradicts itself."""
+        ...
+
+    def checkpoint(self) -> tuple[LogRecord, ...] | None:
+        """Records that may replace all of the log, once every effect so far is obeyed; None: none.
+
+        From them, as from the log itself, an engine is recovered that has said the same. From now
+        on this engine counts on it that they do replace the log.
+        """
         ...
 
 

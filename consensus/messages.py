@@ -24,6 +24,7 @@ from typing import Annotated, Final, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta
 
+from consensus.checkpoints import KeptRecord
 from consensus.limits import (
     BODY_BYTES_MAX,
     DETAIL_CHARS_MAX,
@@ -283,7 +284,7 @@ PbftRecord: TypeAlias = (
 )
 
 
-LogRecord: TypeAlias = PbftRecord | RaftRecord
+LogRecord: TypeAlias = PbftRecord | RaftRecord | KeptRecord
 
 _TAGS: Final = {
     RoundChange: VoteTag.ROUND_CHANGE,

@@ -24,7 +24,6 @@ from consensus.engine import (
 from consensus.engines import engine_of
 from consensus.messages import LogRecord
 from medquorum import keys
-from medquorum.block import ValidatorSet
 from medquorum.codec import decode
 from medquorum.kem import KemKey
 from medquorum.keys import SigningKey
@@ -39,10 +38,15 @@ from node.home import Home
 from node.inbox import Inbox
 from node.intake import Intake
 from node.leadership import Leadership
-from node.limits import FETCH_HEIGHTS_MAX, GOSSIP_RESEND_TXS, LOG_RECORDS_KEPT_BYTES
+from node.limits import (
+    FETCH_HEIGHTS_MAX,
+    GOSSIP_RESEND_TXS,
+    LOG_CHECKPOINT_BYTES,
+    LOG_RECORDS_KEPT_BYTES,
+)
 from node.mempool import Mempool, PoolTx
 from node.network import Network, VoteGate
-from node.ops.metrics import Metrics, TransportMetrics
+from node.ops.metrics import Metrics, TransportMetrics, metric_names
 from node.ports import EnginePorts
 from node.preflight import Preflight
 from node.probation import Probation, voting_from
@@ -84,6 +88,8 @@ class NodeKeys:
 
 class Node:
     """A composed node: every part, joined. `run.py` runs it once."""
+
+    log_bytes_max = LOG_CHECKPOINT_BYTES
 
     def __init__(
         self,
@@ -147,11 +153,11 @@ class Node:
         )
         self.reads = self._make_reads()
         self.leadership = self._make_leadership()
-        self.driver = Driver(
-            self._make_engine(), stores.consensus_log, stores.guard, self._make_ports()
-        )
+        engine, ports = self._make_engine(), self._make_ports()
+        log_, bytes_max = stores.consensus_log, self.log_bytes_max
+        self.driver = Driver(engine, log_, stores.guard, ports, log_bytes_max=bytes_max)
         self.transport = self._make_transport()
-        self._voters = _names(self.chain.tip.validators)
+        self._voters = metric_names(self.chain.tip.validators)
         self._join()
 
     def halt_reason(self) -> str | None:
@@ -357,7 +363,7 @@ class Node:
 
     def _count_commit(self, block: CommittedBlock) -> None:
         self.metrics.committed(block, self._voters)
-        self._voters = _names(self.chain.tip.validators)
+        self._voters = metric_names(self.chain.tip.validators)
         self.log.debug("committed", height=block.header.height, count=block.header.tx_count)
 
     def _membership_changed(self, _block: CommittedBlock) -> None:
@@ -376,8 +382,3 @@ class Node:
             self.sync.lost(peer)
             self.reminder.lost(peer)
             self.exchange.lost(peer)
-
-
-def _names(validators: ValidatorSet) -> dict[int, str]:
-    """Validators by their place, as metrics call them."""
-    return {place: v.key.hex()[:16] for place, v in enumerate(validators.validators)}

@@ -1,6 +1,6 @@
 """The asynchronous shell around the driver:
 
-drain events, step, make durable on the writer thread, obey.
+drain events, step, make durable on the writer thread, obey; compact the log when it has grown.
 """
 
 from __future__ import annotations
@@ -35,4 +35,7 @@ async def run_consensus(
             durable(monotonic() - started)
         driver.obey(round_)
         stepped()
+        checkpoint = driver.checkpoint()
+        if checkpoint is not None:
+            await writer.run(driver.compact, checkpoint)
         round_ = driver.step(await inbox.drain())

@@ -6,6 +6,8 @@ Synchronous, so that production and simulator run the same lines:
     make_durable(round)  blocks: one append and fsync for all records, then the sign-state guard;
                          runs on the writer thread
     obey(round)          everything else, through the ports
+    checkpoint()         between two rounds, if the log has grown large: what may replace it
+    compact(records)     blocks: replaces it, on the writer thread
 
 Nothing of a round of events leaves the node before make_durable has returned (docs/spec/pbft.md,
 persistence rules).
@@ -42,6 +44,15 @@ class Log(Protocol):
 
     def append(self, records: Sequence[bytes]) -> None:
         """Returns when the records are durable."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """How much is in it."""
+        ...
+
+    def replace(self, records: Sequence[bytes]) -> None:
+        """Make these the only records, durably and in one step."""
         ...
 
 
@@ -131,12 +142,22 @@ class Round:
 class Driver:
     """Drives one engine. `guard` is None for an observer, which signs nothing."""
 
-    def __init__(self, engine: Engine, log: Log, guard: Guard | None, ports: Ports) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        log: Log,
+        guard: Guard | None,
+        ports: Ports,
+        *,
+        log_bytes_max: int,
+    ) -> None:
         self._engine = engine
         self._log = log
         self._guard = guard
         self._ports = ports
         self._guarded: set[SignedVote] = set()
+        self._log_bytes_max = log_bytes_max
+        self._compact_above = log_bytes_max
 
     @property
     def engine(self) -> Engine:
@@ -172,6 +193,22 @@ class Driver:
         """Carry out the rest of the effects, each step's in the order of the fields of Effects."""
         for effects in round_.effects:
             self._obey_one(effects)
+
+    def checkpoint(self) -> list[bytes] | None:
+        """What may replace the log now, if a height that stays undecided has made it large.
+
+        Between rounds only: everything so far is durable and obeyed. No step before `compact`.
+        """
+        if self._log.size_bytes <= self._compact_above:
+            return None
+        records = self._engine.checkpoint()
+        return None if records is None else [encode_record(record) for record in records]
+
+    def compact(self, records: Sequence[bytes]) -> None:
+        """Replace the log by a checkpoint. Blocks on the disk; a failure must stop the node."""
+        self._log.replace(records)
+        # What has to be kept may itself be large: never do this for little gain.
+        self._compact_above = max(self._log_bytes_max, 2 * self._log.size_bytes)
 
     def _collect(self, effects: list[Effects]) -> Round:
         round_ = Round(effects=effects)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from consensus.checkpoints import ResultRecord
 from consensus.messages import (
     CommittedRecord,
     HaltedRecord,
@@ -51,7 +52,7 @@ def standing(records: Sequence[LogRecord]) -> Standing:
             case ReleasedRecord():
                 halt = None
                 signed_height = 0 if record.height == signed_height else signed_height
-            case CommittedRecord() | AckedRecord():
+            case CommittedRecord() | AckedRecord() | ResultRecord():
                 signed_height = record.height
             case _:
                 continue

@@ -63,7 +63,11 @@ EXECUTIONS_KEPT: Final = 4
 BLOCK_TIME_AHEAD_MS: Final = 5_000
 """How far a proposed block time may lie ahead of our own clock."""
 LOG_RECORDS_KEPT_BYTES: Final = 4 * 1024 * 1024
-"""The consensus log is compacted once it is larger than this."""
+"""The consensus log is emptied at a commit once it is larger than this."""
+LOG_CHECKPOINT_BYTES: Final = 8 * 1024 * 1024
+"""Within a height, it is replaced by a checkpoint once it is larger than this and twice as large as
+the last one. Far from WAL_BYTES_MAX, which must not be reached.
+"""
 
 # Evidence.
 EVIDENCE_PER_KIND_MAX: Final = 4

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from consensus.checkpoints import SaidRecord
 from consensus.engine import Effects, Engine, EngineStatus, Event, HeightStarted
 from consensus.messages import (
     AcceptedRecord,
@@ -74,6 +75,8 @@ def _announced(record: LogRecord) -> tuple[int, int, int] | None:
             return (record.height, record.round, 2)
         case CommittedRecord():
             return (record.height, record.round, 3)
+        case SaidRecord():
+            return (record.height, record.round, record.phase)
         case _:
             return None
 
@@ -112,3 +115,7 @@ class Probation:
     def check_invariants(self) -> None:
         """Of the engine in charge."""
         self._engine.check_invariants()
+
+    def checkpoint(self) -> tuple[LogRecord, ...] | None:
+        """Of the engine in charge."""
+        return self._engine.checkpoint()

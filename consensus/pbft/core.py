@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from consensus.engine import (
-    CatchUp,
-    Execute,
-    Halt,
-    PeerFault,
-    Send,
-    Timing,
-    Validate,
-    Verify,
-    VoteSigner,
-)
+from consensus.engine import CatchUp, Execute, Halt, PeerFault, Send, Timing, Validate
 from consensus.limits import DETAIL_CHARS_MAX, SAID_ROUNDS_MAX
 from consensus.messages import (
     BlockRecord,
@@ -31,6 +21,7 @@ from consensus.outbox import Outbox
 from consensus.pbft.future import FutureVotes
 from consensus.pbft.state import Block, HeightState
 from consensus.replies import ReplyBudget
+from consensus.signing import Verify, VoteSigner
 from medquorum.invariants import require
 
 
@@ -85,13 +76,16 @@ class Core:
 
     def remember(self, vote: Vote) -> None:
         """Keep what we said: to say it again, and to know our own votes."""
+        self.know_said((vote.round, vote_phase(vote)), vote_payload(vote))
+        self.state.own[vote_tag(vote)] = vote
+
+    def know_said(self, position: tuple[int, int], payload: tuple[bytes | int, ...]) -> None:
+        """Know a vote for our own, by its round and phase."""
         state = self.state
-        position = (vote.round, vote_phase(vote))
         state.last_said = max(state.last_said, position)
-        state.said[position] = vote_payload(vote)
+        state.said[position] = payload
         while len(state.said) > 4 * SAID_ROUNDS_MAX:
             del state.said[min(state.said)]
-        state.own[vote_tag(vote)] = vote
 
     def say_again(self, vote: Vote, to: bytes | None = None) -> None:
         """Say a vote once more, in the same bytes."""

@@ -23,8 +23,6 @@ from consensus.engine import (
     TimerKind,
     Timing,
     Validated,
-    Verify,
-    VoteSigner,
     WorkAvailable,
 )
 from consensus.limits import RULE_STEPS_MAX
@@ -46,6 +44,7 @@ from consensus.messages import (
 from consensus.outbox import Outbox
 from consensus.pbft import (
     blocks,
+    checkpoint,
     deciding,
     proposing,
     recovery,
@@ -60,6 +59,7 @@ from consensus.pbft.members import Members
 from consensus.pbft.proofs import CertificateBook
 from consensus.pbft.state import HeightState
 from consensus.pbft.turns import turns_of
+from consensus.signing import Verify, VoteSigner
 from consensus.wishes import ReadAnswered, ReadAsked, TransferAsked
 from medquorum.invariants import require
 
@@ -195,6 +195,10 @@ class PbftEngine:
     def check_invariants(self) -> None:
         """Raise InvariantBroken if the engine's own state contradicts itself."""
         self._core.state.check_invariants()
+
+    def checkpoint(self) -> tuple[LogRecord, ...] | None:
+        """Records that may replace the log, as Engine.checkpoint says."""
+        return checkpoint.checkpoint(self._core)
 
     def _follow_rules(self) -> None:
         core = self._core

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 
-from consensus.engine import Verify
 from consensus.limits import CERTIFICATES_MAX
 from consensus.messages import (
     Justification,
@@ -18,6 +17,7 @@ from consensus.messages import (
     round_change_bytes,
 )
 from consensus.pbft.members import Members
+from consensus.signing import Verify
 from medquorum.certificate import CommitCertificate, pack_signers, unpack_signers
 from medquorum.errors import VerificationError
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never
 
+from consensus.checkpoints import KeptRecord, ResultRecord, SaidRecord
 from consensus.errors import LogContradictionError
 from consensus.messages import (
     AcceptedRecord,
@@ -51,14 +52,14 @@ def restore(core: Core, records: Iterable[LogRecord]) -> None:
         elif isinstance(record, ReleasedRecord):
             halted = ""
         if record.height == core.state.height:
-            if not isinstance(record, PbftRecord):
+            if not isinstance(record, PbftRecord | KeptRecord):
                 raise LogContradictionError(type(record).__name__, "another engine wrote it")
             _apply(core, record)
             core.state.work = True
     core.halted = halted
 
 
-def _apply(core: Core, record: PbftRecord) -> None:
+def _apply(core: Core, record: PbftRecord | KeptRecord) -> None:
     match record:
         case BlockRecord():
             block = Block(record.header.hash(), record.header, record.body, b"")
@@ -76,6 +77,10 @@ def _apply(core: Core, record: PbftRecord) -> None:
             _commit(core, record)
         case RoundChangedRecord():
             _change_round(core, record)
+        case SaidRecord():
+            core.know_said((record.round, record.phase), record.payload)
+        case ResultRecord():
+            core.state.signed_results[record.block_hash] = record.result_hash
         case HaltedRecord():
             return
         case ReleasedRecord():

@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from consensus.engine import (
-    CatchUp,
-    Execute,
-    Halt,
-    PeerFault,
-    Send,
-    Timing,
-    Validate,
-    Verify,
-    VoteSigner,
-)
+from consensus.engine import CatchUp, Execute, Halt, PeerFault, Send, Timing, Validate
 from consensus.limits import DETAIL_CHARS_MAX, SAID_ROUNDS_MAX
 from consensus.messages import BlockRecord, DecidedMessage, HaltedRecord, LogRecord, Message
 from consensus.outbox import Outbox
@@ -22,6 +12,7 @@ from consensus.raft.future import EarlyMessages
 from consensus.raft.messages import RaftVote, raft_payload, raft_phase
 from consensus.raft.state import Block, HeightState
 from consensus.replies import ReplyBudget
+from consensus.signing import Verify, VoteSigner
 from medquorum.invariants import require
 
 
@@ -99,12 +90,16 @@ class Core:
     def remember(self, vote: RaftVote) -> None:
         """Keep what we said: to say it again, and to know our own votes."""
         state = self.state
-        position = (vote.term, raft_phase(vote))
+        self.know_said((vote.term, raft_phase(vote)), raft_payload(vote))
+        state.own = [*(known for known in state.own if known.term == vote.term), vote]
+
+    def know_said(self, position: tuple[int, int], payload: tuple[bytes | int, ...]) -> None:
+        """Know a vote for our own, by its term and phase."""
+        state = self.state
         state.last_said = max(state.last_said, position)
-        state.said[position] = raft_payload(vote)
+        state.said[position] = payload
         while len(state.said) > 4 * SAID_ROUNDS_MAX:
             del state.said[min(state.said)]
-        state.own = [*(known for known in state.own if known.term == vote.term), vote]
 
     def say_again(self, vote: RaftVote, to: bytes | None) -> None:
         """Say a vote once more, in the same bytes."""

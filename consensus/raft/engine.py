@@ -22,8 +22,6 @@ from consensus.engine import (
     TimerKind,
     Timing,
     Validated,
-    Verify,
-    VoteSigner,
     WorkAvailable,
 )
 from consensus.limits import RULE_STEPS_MAX
@@ -31,6 +29,7 @@ from consensus.messages import LogRecord
 from consensus.outbox import Outbox
 from consensus.raft import (
     blocks,
+    checkpoint,
     deciding,
     elections,
     following,
@@ -45,6 +44,7 @@ from consensus.raft import (
 from consensus.raft.core import Core
 from consensus.raft.members import Members
 from consensus.raft.state import HeightState, Role
+from consensus.signing import Verify, VoteSigner
 from consensus.wishes import ReadAnswered, ReadAsked, TransferAsked
 from medquorum.invariants import require
 
@@ -163,6 +163,10 @@ class RaftEngine:
     def check_invariants(self) -> None:
         """Raise InvariantBroken if the engine's own state contradicts itself."""
         self._core.state.check_invariants()
+
+    def checkpoint(self) -> tuple[LogRecord, ...] | None:
+        """Records that may replace the log, as Engine.checkpoint says."""
+        return checkpoint.checkpoint(self._core)
 
     def _follow_rules(self) -> None:
         core = self._core

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never
 
+from consensus.checkpoints import ResultRecord, SaidRecord
 from consensus.errors import LogContradictionError
 from consensus.messages import BlockRecord, HaltedRecord, LogRecord, ReleasedRecord
 from consensus.raft import leading
@@ -50,6 +51,10 @@ def _apply(core: Core, record: LogRecord) -> None:
             block = Block(record.header.hash(), record.header, record.body, b"")
             core.state.blocks.seen[block.hash] = block
             core.state.blocks.logged.add(block.hash)
+        case SaidRecord():
+            core.know_said((record.round, record.phase), record.payload)
+        case ResultRecord():
+            core.state.signed_results[record.block_hash] = record.result_hash
         case HaltedRecord():
             return
         case ReleasedRecord():

@@ -152,7 +152,7 @@ class HeightState:
     own: list[RaftVote] = field(default_factory=list)
     """What we signed in `term`, to say it again."""
 
-    said: dict[tuple[int, int], tuple[bytes, ...]] = field(default_factory=dict)
+    said: dict[tuple[int, int], tuple[bytes | int, ...]] = field(default_factory=dict)
     """(term, phase) to the payload of our vote there, to recognise a twin of ourselves."""
 
     last_said: tuple[int, int] = (-1, 0)

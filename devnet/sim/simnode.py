@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 from typing_extensions import override
 
 from consensus.engine import Effects, Engine, EngineStatus, Event
+from consensus.messages import LogRecord
 from devnet.sim.dice import Dice
 from devnet.sim.world import World
 from node.app import Node
@@ -18,6 +19,11 @@ from node.reads import CONTEXT_BITS
 from p2p.model import Lane
 from p2p.transport import Transport
 from storage.chain import CommittedBlock
+
+CHECKPOINTS: Final = 0.25
+"""Probability that the machines of a run compact their logs within heights."""
+CHECKPOINT_BYTES: Final = 1_500
+"""A few records: most heights that take more than a round reach it."""
 
 
 class Host(Protocol):
@@ -90,6 +96,10 @@ class WatchedEngine:
         """See Engine.check_invariants."""
         self._engine.check_invariants()
 
+    def checkpoint(self) -> tuple[LogRecord, ...] | None:
+        """See Engine.checkpoint."""
+        return self._engine.checkpoint()
+
 
 class QuietMetrics(Metrics):
     """Metrics that cost nothing and count the reasons of what was dropped."""
@@ -116,6 +126,9 @@ class SimNode(Node):
 
     def __init__(self, machine: Host, **parts: Any) -> None:
         self._machine = machine
+        # Drawn apart, so that what else a seed means does not depend on it.
+        if Dice(f"checkpoints {machine.world.seed}").chance(CHECKPOINTS):
+            self.log_bytes_max = CHECKPOINT_BYTES
         super().__init__(**parts)
 
     @override

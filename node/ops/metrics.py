@@ -14,6 +14,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from medquorum.block import ValidatorSet
 from medquorum.certificate import unpack_signers
 from storage.chain import CommittedBlock
 
@@ -174,6 +175,11 @@ class Metrics:
         return Histogram(
             name, summary, labels, namespace=NAMESPACE, registry=self.registry, buckets=buckets
         )
+
+
+def metric_names(validators: ValidatorSet) -> dict[int, str]:
+    """Validators by their place, as metrics call them."""
+    return {place: v.key.hex()[:16] for place, v in enumerate(validators.validators)}
 
 
 class TransportMetrics:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consensus.checkpoints import ResultRecord, SaidRecord
 from consensus.limits import MESSAGE_BYTES_MAX
 from consensus.messages import (
     NO_JUSTIFICATION,
@@ -111,6 +112,10 @@ RECORDS: tuple[LogRecord, ...] = (
     TermRecord(3, 2, (KEY,)),
     AppendedRecord(3, 2, HASH),
     AckedRecord(3, 2, HASH, HASH),
+    SaidRecord(3, 1, 2, (HASH, HASH)),
+    SaidRecord(3, 1, 0, (7, HASH)),
+    SaidRecord(3, 1, 0, ()),
+    ResultRecord(3, HASH, HASH),
 )
 
 

@@ -48,6 +48,7 @@ class Scripted:
 
     script: list[Effects]
     stepped: list[Event] = field(default_factory=list)
+    kept: tuple[LogRecord, ...] | None = None
 
     def start(self) -> Effects:
         """Recovery asks for nothing."""
@@ -65,6 +66,10 @@ class Scripted:
     def check_invariants(self) -> None:
         """A script has none."""
 
+    def checkpoint(self) -> tuple[LogRecord, ...] | None:
+        """All that this engine would say again."""
+        return self.kept
+
 
 @dataclass
 class World:
@@ -79,6 +84,16 @@ class World:
         self.happened.append("append")
         self.appended.extend(records)
 
+    @property
+    def size_bytes(self) -> int:
+        """Log.size_bytes."""
+        return sum(map(len, self.appended))
+
+    def replace(self, records: Sequence[bytes]) -> None:
+        """Log.replace."""
+        self.happened.append("replace")
+        self.appended = list(records)
+
     def save_all(self, votes: Sequence[SignedVote]) -> None:
         """Guard.save_all."""
         self.happened.append("guard")
@@ -91,10 +106,17 @@ class World:
         return lambda *_: self.happened.append(name)
 
 
+def driver_of(
+    engine: Scripted, world: World, *, guard: World | None, log_bytes_max: int = 1_000_000
+) -> Driver:
+    """A driver of an engine in `world`."""
+    everything: Any = world
+    return Driver(engine, world, guard, everything, log_bytes_max=log_bytes_max)
+
+
 def drive(world: World, *script: Effects, guard: bool = True) -> Driver:
     """A driver of a scripted engine in `world`."""
-    everything: Any = world
-    return Driver(Scripted(list(script)), world, world if guard else None, everything)
+    return driver_of(Scripted(list(script)), world, guard=world if guard else None)
 
 
 def run(driver: Driver, count: int) -> None:
@@ -154,8 +176,7 @@ def test_a_vote_of_somebody_else_that_is_passed_on_is_not_taken_for_ours() -> No
 def test_after_a_halt_no_event_is_looked_at() -> None:
     world = World()
     engine = Scripted([Effects(halt=Halt("divergence", "")), Effects()])
-    everything: Any = world
-    driver = Driver(engine, world, world, everything)
+    driver = driver_of(engine, world, guard=world)
     run(driver, 2)
     assert len(engine.stepped) == 1
     assert world.happened == ["halt"]
@@ -182,3 +203,30 @@ def test_an_observer_never_votes() -> None:
     with pytest.raises(InvariantBroken):
         run(driver, 1)
     assert "send" not in world.happened
+
+
+def test_a_log_that_has_grown_large_is_replaced_by_what_the_engine_still_needs() -> None:
+    world = World()
+    grown = [persist_and_send(RECORD, PREPARE) for _ in range(6)]
+    engine = Scripted(list(grown), kept=(RECORD, RECORD))
+    size = len(encode_record(RECORD))
+    driver = driver_of(engine, world, guard=world, log_bytes_max=3 * size)
+    run(driver, 3)
+    assert driver.checkpoint() is None
+    run(driver, 1)
+    checkpoint = driver.checkpoint()
+    assert checkpoint == [encode_record(RECORD)] * 2
+    driver.compact(checkpoint)
+    assert world.appended == checkpoint
+    # Twice as much as what has to be kept anyway must be there before it is done again.
+    run(driver, 2)
+    assert driver.checkpoint() is None
+    assert "replace" in world.happened
+
+
+def test_an_engine_that_does_not_vote_keeps_its_log() -> None:
+    world = World()
+    engine = Scripted([persist_and_send(RECORD, PREPARE)])
+    driver = driver_of(engine, world, guard=world, log_bytes_max=0)
+    run(driver, 1)
+    assert driver.checkpoint() is None

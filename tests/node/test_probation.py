@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from consensus.checkpoints import SaidRecord
 from consensus.engine import Effects, EngineStatus, Event, HeightStarted, WorkAvailable
 from consensus.messages import AcceptedRecord, CommittedRecord, LogRecord, RoundChangedRecord
 from consensus.raft.messages import AckedRecord, AppendedRecord, TermRecord
@@ -97,6 +98,10 @@ class Named:
     def check_invariants(self) -> None:
         """None."""
 
+    def checkpoint(self) -> tuple[LogRecord, ...] | None:
+        """None that says more than its name."""
+        return ()
+
 
 def started(height: int) -> HeightStarted:
     """The event that a height starts."""
@@ -114,3 +119,8 @@ def test_the_voter_takes_over_at_the_first_voting_height_and_stays() -> None:
 def test_a_catch_up_that_jumps_over_the_first_voting_height_ends_the_probation() -> None:
     engine = Probation(Named("observer"), 7, lambda _: Named("voter"))
     assert engine.step(started(20)).dropped == ("voter started",)
+
+
+def test_a_checkpoint_remembers_every_vote_that_it_names() -> None:
+    log = [SaidRecord(6, 1, 2, (HASH,)), SaidRecord(6, 2, 0, ())]
+    assert [voting_from((6, *vote), 5, log) for vote in ((1, 2), (2, 0), (2, 1))] == [6, 6, 7]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
@@ -163,10 +164,18 @@ def heal(cluster: Cluster, adversary: Adversary | None) -> None:
             host.boot()
 
 
-def run_campaign(seed: int, n: int, *, chaos_ms: float = 1_500, progress: int = 2) -> Outcome:
+def run_campaign(
+    seed: int,
+    n: int,
+    *,
+    chaos_ms: float = 1_500,
+    progress: int = 2,
+    prepare: Callable[[Cluster], None] = lambda _cluster: None,
+) -> Outcome:
     """One run. Raises Violation, or InvariantBroken, if anything does not hold."""
     draw = draw_directed if seed % 3 == 0 else draw_cluster
     cluster, adversary = draw(seed, n)
+    prepare(cluster)
     cluster.boot()
     cluster.run(lambda: min(cluster.heights()) >= 8, limit_ms=chaos_ms)
     heal(cluster, adversary)

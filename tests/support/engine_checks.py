@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from consensus.engine import Decided, Send, Verify
+from consensus.engine import Decided, Send
 from consensus.messages import (
     AcceptedRecord,
     Commit,
@@ -23,6 +23,7 @@ from consensus.messages import (
 )
 from consensus.pbft.members import Members
 from consensus.pbft.proofs import CertificateBook
+from consensus.signing import Verify
 from medquorum.certificate import unpack_signers
 from tests.support.engine_world import CHAIN_ID
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 from typing import TypeAlias, assert_never
@@ -26,13 +26,12 @@ from consensus.engine import (
     Timing,
     Validate,
     Validated,
-    Verify,
-    VoteSigner,
     WorkAvailable,
 )
 from consensus.engines import engine_of
 from consensus.messages import HaltedRecord, LogRecord, ReleasedRecord
 from consensus.raft.engine import RaftEngine
+from consensus.signing import Verify, VoteSigner
 from consensus.wishes import ReadAsked, TransferAsked
 from medquorum.block import ValidatorSet
 from medquorum.quorum import EngineName
@@ -102,6 +101,11 @@ class Host:
     timer_count: int = 0
     execution: int = 0
     boundaries: int = 0
+    compacts: float = 0.0
+    """Probability that the log is replaced by a checkpoint after an event."""
+
+    compacted: Callable[[Host, tuple[LogRecord, ...]], None] | None = None
+    """Told of a checkpoint before it replaces the log."""
     syncing: bool = False
     computed: set[tuple[bytes, bytes]] = field(default_factory=set)
     """(block, result) that this daemon's executor gave, crashes included."""
@@ -120,14 +124,7 @@ class Host:
         self.epoch += 1
         self.timers.clear()
         self.syncing = False
-        self.engine = engine_of(self.kind).recover(
-            chain_id=CHAIN_ID,
-            signer=self.signer,
-            verify=self.verify,
-            timing=self.timing,
-            started=self.started(),
-            records=tuple(self.log),
-        )
+        self.engine = self.recovered(tuple(self.log))
         self._obey(self.engine.start())
         self._offer_work()
 
@@ -144,11 +141,34 @@ class Host:
             effects = self.engine.step(event)
             self.engine.check_invariants()
             self._obey(effects)
+            self._compact()
 
     def ask(self, event: ReadAsked | TransferAsked) -> None:
         """Give a Raft engine what only Raft knows, if the daemon runs."""
         if isinstance(self.engine, RaftEngine):
             self._obey(self.engine.step(event))
+
+    def _compact(self) -> None:
+        """What a daemon does between two rounds of events when its log has grown."""
+        if self.compacts == 0 or self.engine is None or self.rng.random() >= self.compacts:
+            return
+        records = self.engine.checkpoint()
+        if records is not None:
+            # While a decision is being made durable, the records are of a height that is over.
+            if self.compacted is not None and len(self.chain) < self.engine.status().height:
+                self.compacted(self, records)
+            self.log[:] = records
+
+    def recovered(self, records: Iterable[LogRecord]) -> Engine:
+        """The engine that a start would make of these records."""
+        return engine_of(self.kind).recover(
+            chain_id=CHAIN_ID,
+            signer=self.signer,
+            verify=self.verify,
+            timing=self.timing,
+            started=self.started(),
+            records=records,
+        )
 
     def feed_later(self, delay_ms: float, event: Event) -> None:
         """The same after a while, unless the daemon crashed in between."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from consensus.checkpoints import ResultRecord, SaidRecord
 from consensus.engine import Build, CatchUp, Effects, Execute, Request, Validate
 from consensus.messages import (
     AcceptedRecord,
@@ -128,6 +129,10 @@ class Names:
                 return f"wanted {place(record)}"
             case EnteredRecord():
                 return f"entered {place(record)}{self.justification(record.justification)}"
+            case SaidRecord():
+                return f"said {place(record)} phase {record.phase}"
+            case ResultRecord():
+                return f"result {self.of(record.block_hash)} {self.of(record.result_hash)}"
             case HaltedRecord():
                 return f"halted {record.reason}"
             case ReleasedRecord():

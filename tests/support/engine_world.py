@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from hashlib import sha256, sha512
 from typing import Final
 
-from consensus.engine import BODY_MISMATCH, Build, HeightStarted, Verify, VoteSigner
+from consensus.engine import BODY_MISMATCH, Build, HeightStarted
+from consensus.signing import Verify, VoteSigner
 from medquorum.block import Header, Result, Validator, ValidatorSet
 from medquorum.hashing import EMPTY_HASH
 from medquorum.keys import SigningKey

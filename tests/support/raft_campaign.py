@@ -213,9 +213,17 @@ def run_unsure(seed: int, n: int, *, chaos_ms: float = 1_500) -> None:
     cluster.run_for(chaos_ms)
 
 
-def run_campaign(seed: int, n: int, *, chaos_ms: float = 1_500, progress: int = 3) -> Outcome:
+def run_campaign(
+    seed: int,
+    n: int,
+    *,
+    chaos_ms: float = 1_500,
+    progress: int = 3,
+    prepare: Callable[[Cluster], None] = lambda _cluster: None,
+) -> Outcome:
     """One run. Raises Violation, or InvariantBroken, if anything does not hold."""
     cluster, partition = draw_cluster(seed, n)
+    prepare(cluster)
     rng = Random(seed + 1)
     reads = Reads(cluster)
     cluster.effect_watchers.append(reads.on_effects)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from consensus.engine import Decided, Send, Verify
+from consensus.engine import Decided, Send
 from consensus.messages import LogRecord, vote_position
 from consensus.raft.messages import (
     Ack,
@@ -20,6 +20,7 @@ from consensus.raft.messages import (
     raft_payload,
     raft_phase,
 )
+from consensus.signing import Verify
 from medquorum.block import ValidatorSet
 from medquorum.certificate import unpack_signers
 from tests.support.engine_checks import Violation

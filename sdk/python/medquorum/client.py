@@ -94,9 +94,7 @@ class Client:
         session: aiohttp.ClientSession | None = None,
         retry: Retry | None = None,
     ) -> None:
-        """`genesis` or `chain_id` is what proofs are checked against; `session` is the caller's to
-        close.
-        """
+        """Proofs are checked against `genesis` or `chain_id`; the caller closes `session`."""
         self._base_url = base_url
         self._retry = retry or Retry()
         self._given_session = session
@@ -246,14 +244,12 @@ class Client:
     ) -> StateValue:
         """A value of the ledger state, or its absence, with its proof verified.
 
-        Without `height` it is the node's latest, which may lag behind the chain; `min_height`
-        bounds how far. `linearizable` has the node find out first what was decided anywhere when it
-        was asked; that it did so is its word. Where no node can, it raises ProblemError
-        `not_offered`.
+        Without `height` it is the node's latest, which may lag behind the chain; `min_height` says
+        how far. `linearizable`: with all that was decided anywhere when it was asked, by the word
+        of the node; ProblemError `not_offered` where it cannot know.
         """
-        query = _given(height=height, min_height=min_height)
-        if linearizable:
-            query["consistency"] = "linearizable"
+        level = "linearizable" if linearizable else None
+        query = _given(height=height, min_height=min_height, consistency=level)
         path = f"v1/state/{namespace}/{key.hex()}"
         answer = (await self._get(path, query)).json(StateAnswer)
         certified = certified_of(answer)
@@ -266,10 +262,8 @@ class Client:
         return StateValue(value, header.height, header.time_ms)
 
     async def query(self, name: str, **params: str | int | bytes) -> QueryResult:
-        """The answer of a named query: the word of the node. Bytes are sent as hexadecimal.
-
-        Beside the query's own parameters there are `min_height`, and `consistency`, which may be
-        "linearizable" (see `state`).
+        """The answer of a named query: the word of the node. Bytes are sent as hexadecimal;
+        `min_height` and `consistency="linearizable"` (see `state`) go with any query.
         """
         query = {k: v.hex() if isinstance(v, bytes) else str(v) for k, v in params.items()}
         return (await self._get(f"v1/query/{name}", query)).json(QueryResult)
@@ -387,14 +381,14 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class _Anchor:
-    """What proofs are checked against: the genesis, and the validators that were proven from it."""
+    """What proofs are checked against: the genesis, and the validators proven from it."""
 
     genesis: Genesis
     history: ValidatorHistory
 
 
-def _given(**numbers: int | None) -> dict[str, str]:
-    return {name: str(number) for name, number in numbers.items() if number is not None}
+def _given(**values: int | str | None) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items() if value is not None}
 
 
 def _seconds(seconds: float) -> str:
