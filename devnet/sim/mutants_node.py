@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from devnet.sim.patching import Patch
-from medquorum.evidence import Accusation, EvidenceKind
+from medquorum.evidence import Accusation, Evidence, EvidenceKind, contradiction
 from node import app, chain, driver, network, pending, sync
 from node.evidence import exchange
 from storage import records, signstate, wal
@@ -159,10 +159,11 @@ def evidence_offered_once(patch: Patch) -> None:
 
 
 def evidence_not_verified(patch: Patch) -> None:
-    """Believes whoever accuses somebody."""
+    """Looks at what the accused is said to have said, and not at the signatures."""
 
-    def believe(accused: Any, *_: Any) -> Accusation:
-        return Accusation(accused.validator, EvidenceKind.EQUIVOCATION, accused.height)
+    def believe(accused: Evidence, *_: Any) -> Accusation:
+        kind = contradiction(accused.first, accused.second)
+        return Accusation(accused.validator, kind or EvidenceKind.EQUIVOCATION, accused.height)
 
     patch.set(exchange, "verify_evidence", believe)
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import msgpack
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from medquorum.builder import Draft
@@ -57,7 +57,7 @@ def test_an_independent_library_reads_and_writes_the_same_values() -> None:
 
 
 def test_every_invalid_vector_is_refused() -> None:
-    for subject in ("encoding", "transactions", "receipts"):
+    for subject in ("encoding", "transactions", "receipts", "evidence"):
         assert [c["name"] for c in cases(subject, "invalid") if c["error"] == "ok"] == []
 
 
@@ -120,3 +120,19 @@ def test_the_sealed_record_opens_without_our_code() -> None:
     aad = from_hex(sealed["chain_id"]) + from_hex(sealed["rec_id"]) + (1).to_bytes(8, "big")
     text = AESGCM(from_hex(sealed["key"])).decrypt(ciphertext[:12], ciphertext[12:], aad)
     assert text.decode() == sealed["resource"]
+
+
+def test_evidence_convicts_without_our_code() -> None:
+    founded = load(str(vectors("evidence")["genesis"]).encode())
+    for case in cases("evidence", "valid"):
+        raw = from_hex(case["evidence"])
+        validator, height, *statements = msgpack.unpackb(raw, raw=False)
+        assert (validator, height) == (from_hex(case["validator"]), case["height"])
+        assert sha256(b"medquorum/evidence/v1\0" + raw).hexdigest() == case["id"]
+        packed = [msgpack.packb(statement, use_bin_type=True) for statement in statements]
+        assert packed[0] < packed[1]
+        for tag, round_, payload, signature in statements:
+            place = [founded.chain_id(), tag, height, round_, payload]
+            said = b"medquorum/vote/v1\0" + msgpack.packb(place, use_bin_type=True)
+            # Raises if the signature does not hold.
+            Ed25519PublicKey.from_public_bytes(validator[1:]).verify(signature[1:], said)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from tests.support.vectors_evidence import evidence
 from tests.support.vectors_proofs import lists, receipts, state_proofs
 from tests.support.vectors_vault import vault
 from tests.support.vectors_wire import blocks, drafts, encoding, transactions
@@ -24,6 +25,7 @@ SUBJECTS: Final[dict[str, Callable[[], Json]]] = {
     "receipts": receipts,
     "state_proofs": state_proofs,
     "lists": lists,
+    "evidence": evidence,
     "drafts": drafts,
     "vault": vault,
 }
