@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from devnet.bench import consensus
 from devnet.bench.e2e import Result, bench_manifest, run
 from devnet.bench.limits import Limits, measure
 from devnet.commands import show
@@ -18,7 +19,9 @@ from devnet.errors import DevnetError
 from devnet.layout import NetworkDir
 from devnet.manifest import DEFAULT_FILE, load_manifest
 from medquorum.errors import ClientError
-from medquorum.quorum import EngineName
+from medquorum.quorum import VALIDATORS_MAX, EngineName
+
+_COST = ("engine us", "signatures us", "decoding us", "total us")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
@@ -83,6 +86,53 @@ def e2e_command(
     else:
         _print(result)
     return 1 if result.lost else 0
+
+
+@cli.command("consensus")
+@click.option(
+    "-n",
+    "--validators",
+    "sizes",
+    type=click.IntRange(1, VALIDATORS_MAX),
+    multiple=True,
+    help="How many validators; more than once for more sizes. [4, 16, 50 and 100]",
+)
+@json_option
+def consensus_command(*, sizes: tuple[int, ...], as_json: bool) -> int:
+    """What agreement on one block costs a validator: engines alone, both of them. About a minute.
+
+    Exit code 1 if it costs more than its budget: 5 ms with 16 validators, 15 ms with 50.
+    """
+    result = consensus.bench(measure(Path.cwd()), sizes or consensus.SIZES)
+    if as_json:
+        show.as_json(result)
+    else:
+        _print_limits(result.limits)
+        click.echo()
+        _print_consensus(result)
+    return 1 if any(one.within_budget is False for one in result.figures) else 0
+
+
+def _print_consensus(result: consensus.Bench) -> None:
+    show.table(
+        ("engine", "keys", "validators", "steps/s", *_COST, "messages/height", "expected"),
+        [
+            (
+                *(one.engine, "real" if one.real_keys else "pretended", one.validators),
+                *(f"{one.steps_per_second:.0f}", one.step_us, one.signature_us, one.decode_us),
+                *(one.total_us, one.messages_per_height, one.messages_expected),
+            )
+            for one in result.figures
+        ],
+    )
+    click.echo("\nMicroseconds of one height and validator.")
+    for one in result.figures:
+        if one.budget_us is not None:
+            verdict = "within" if one.within_budget else "OVER"
+            click.echo(
+                f"{one.engine}, {one.validators} validators: {one.total_us / 1_000:.2f} ms,"
+                f" {verdict} the budget of {one.budget_us / 1_000:g} ms"
+            )
 
 
 def _print_limits(limits: Limits) -> None:
