@@ -53,6 +53,21 @@ class Home:
         return self.data / "chain"
 
     @property
+    def chain_building(self) -> Path:
+        """A chain that is being built from a snapshot. Worthless to a process that starts."""
+        return self.data / "chain.building"
+
+    @property
+    def chain_ready(self) -> Path:
+        """One that is built: it takes the place of `chain` before anything is opened."""
+        return self.data / "chain.ready"
+
+    @property
+    def snapshots(self) -> Path:
+        """Snapshots of the ledger, and what is here of one that is being fetched."""
+        return self.data / "snapshots"
+
+    @property
     def consensus_log(self) -> Path:
         """The engine's write-ahead log."""
         return self.data / "consensus.log"

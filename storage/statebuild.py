@@ -17,7 +17,7 @@ from medquorum.hashing import Kind
 from medquorum.invariants import require
 from storage import layout
 from storage.files import DiskFiles
-from storage.kv import KV, Batch
+from storage.kv import KV, Batch, Reader, prefix_end
 from storage.limits import (
     BUILD_BATCH_BYTES,
     BUILD_LEAVES_APPLIED_MIN,
@@ -33,6 +33,15 @@ _SHARED_DEPTH_MAX: Final = 1
 """Leaves that differ in their first byte share no page below this depth."""
 _KEY_PREFIX: Final = Kind.STATE_KEY.value
 _VALUE_PREFIX: Final = Kind.STATE_VALUE.value
+
+
+def read_state(reader: Reader) -> Iterator[tuple[str, bytes, bytes]]:
+    """All latest values with their namespaces and keys, in the order of the key space: shorter
+    names of namespaces come first. Raises what the reader raises.
+    """
+    for full_key, value in reader.scan(layout.STATE, prefix_end(layout.STATE)):
+        name_end = 2 + full_key[1]
+        yield full_key[2:name_end].decode("ascii"), full_key[name_end:], value
 
 
 class StateBuilder:
@@ -62,15 +71,16 @@ class StateBuilder:
         self._batch_bytes = 0
 
     def add(self, namespace: str, key: bytes, value: bytes) -> None:
-        """The next value. Raises ValueError unless (namespace, key) is above the one before, and a
-        key can have this length.
+        """The next value, in the order of `read_state`. Raises ValueError if it is not above the
+        one before, or a key cannot have this length.
         """
         if namespace != self._namespace:
-            if namespace < self._namespace:
+            prefix = layout.STATE + layout.pack_namespace(namespace)
+            if prefix < self._prefix:
                 raise ValueError("the namespaces do not ascend")
             self._close_namespace()
             self._namespace = namespace
-            self._prefix = layout.STATE + layout.pack_namespace(namespace)
+            self._prefix = prefix
             self._last_key = b""
         if not self._last_key < key or len(key) > STATE_KEY_BYTES_MAX:
             raise ValueError("the keys do not ascend, or one is too long")

@@ -13,12 +13,12 @@ from storage.kv import Batch
 from storage.leveldb import LevelDB
 from storage.memory import MemoryKV
 from storage.state import StateStore
-from storage.statebuild import StateBuilder
+from storage.statebuild import StateBuilder, read_state
 
 HEIGHT = 7
 
 STATES = st.dictionaries(
-    st.sampled_from(["a", "gov", "rec"]),
+    st.sampled_from(["a", "gov", "rec", "due.x"]),
     st.dictionaries(st.binary(min_size=1, max_size=3), st.binary(max_size=4), min_size=1),
 )
 
@@ -27,17 +27,16 @@ def built(state: dict[str, dict[bytes, bytes]], scratch: Path, *, held: int = 1 
     """A store with this state, built at once."""
     kv = MemoryKV()
     builder = StateBuilder(kv, HEIGHT, scratch, held_bytes_max=held)
-    for namespace in sorted(state):
-        for key in sorted(state[namespace]):
-            builder.add(namespace, key, state[namespace][key])
+    for namespace, key, value in read_state(grown(state)[1]):
+        builder.add(namespace, key, value)
     batch = Batch()
     builder.finish(batch)
     kv.write(batch, sync=True)
     return kv
 
 
-def grown(state: dict[str, dict[bytes, bytes]]) -> StateStore:
-    """The same, by the way that every block takes."""
+def grown(state: dict[str, dict[bytes, bytes]]) -> tuple[StateStore, MemoryKV]:
+    """The same, by the way that every block takes, and where it lies."""
     kv = MemoryKV()
     store = StateStore(kv, keep_versions=1)
     update = store.prepare(HEIGHT, state)
@@ -45,7 +44,7 @@ def grown(state: dict[str, dict[bytes, bytes]]) -> StateStore:
     update.stage(batch)
     kv.write(batch, sync=True)
     store.committed(update)
-    return store
+    return store, kv
 
 
 @given(state=STATES)
@@ -54,7 +53,7 @@ def test_a_built_state_has_the_roots_of_the_one_that_grew(
     tmp_path_factory: pytest.TempPathFactory, state: dict[str, dict[bytes, bytes]]
 ) -> None:
     store = StateStore(built(state, tmp_path_factory.mktemp("scratch"), held=128), keep_versions=1)
-    twin = grown(state)
+    twin, _ = grown(state)
     assert (store.height(), store.root()) == (HEIGHT, twin.root())
     assert store.sub_roots() == twin.sub_roots()
 
@@ -63,7 +62,7 @@ def test_many_values_that_do_not_fit_in_memory_grow_on_with_equal_roots(tmp_path
     state = {"rec": {i.to_bytes(4, "big"): b"v%d" % i for i in range(30_000)}}
     kv = built(state, tmp_path, held=64_000)
     assert list(tmp_path.iterdir()) == []
-    store, twin = StateStore(kv, keep_versions=1), grown(state)
+    store, twin = StateStore(kv, keep_versions=1), grown(state)[0]
     changes: dict[str, dict[bytes, bytes | None]] = {
         "rec": {i.to_bytes(4, "big"): None if i % 3 else b"new" for i in range(0, 30_000, 7)}
     }

@@ -32,6 +32,7 @@ class Kind(Enum):
     KEY_FILE = b"medquorum/key-file/v1\0"
     CODE = b"medquorum/code/v1\0"
     EVIDENCE = b"medquorum/evidence/v1\0"
+    SNAPSHOT = b"medquorum/snapshot/v1\0"
 
 
 def tagged_hash(kind: Kind, data: bytes) -> bytes:

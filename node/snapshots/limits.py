@@ -1,0 +1,47 @@
+"""Every limit of snapshots and state sync, in one place."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+CHUNK_BYTES_MAX: Final = MIB
+CHUNK_BYTES_MIN: Final = 256 * KIB
+"""A chunk of the state ends behind this at the first key whose checksum says so: one in CHUNK_CUT.
+So a change moves the ends of few chunks, and most of a later snapshot is here already.
+"""
+CHUNK_CUT: Final = 1_024
+CHUNKS_MAX: Final = 65_536
+"""Of one snapshot: 16 GiB of state at least."""
+HEAD_BYTES_MAX: Final = 16 * MIB
+"""The manifest, the certified header and the history of the validators."""
+
+STEP_ENTRIES: Final = 500
+"""Read for a snapshot in one go: some 2 ms in which commits may wait for the interpreter."""
+STEP_REST_S: Final = 0.004
+"""Between two such goes. A snapshot may take its time."""
+
+OFFERS_MAX: Final = 8
+"""Snapshots that a peer may offer at a time."""
+OFFER_WAIT_S: Final = 2.0
+"""How long the offers of the connected peers are waited for."""
+ANSWER_WAIT_S: Final = 5.0
+"""For a head or a chunk, once asked for."""
+PEER_CHUNKS_MAX: Final = 2
+"""Chunks asked of one peer at a time: one on its way while the other is being written."""
+CHUNKS_IN_FLIGHT_MAX: Final = 12
+"""Asked of all peers together: that many chunks are in memory at most."""
+SILENCES_MAX: Final = 3
+"""Unanswered questions in a row after which a peer is passed over."""
+SEARCHES_MAX: Final = 5
+"""Times that offers are asked for again because those chosen came to nothing. Then blocks are
+fetched instead.
+"""
+REFUTED_MAX: Final = 64
+"""False snapshots that are remembered, so that nobody offers one twice. More are not looked at."""
+AHEAD_MIN: Final = 16
+"""A snapshot must be so many heights ahead to be worth it."""
+PROGRESS_CHUNKS: Final = 64
+"""Chunks between two lines of the log."""

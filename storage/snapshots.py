@@ -1,0 +1,88 @@
+"""Snapshots on the disk: heads under their heights, chunks under their hashes
+(docs/spec/snapshot.md, P6).
+
+    <height>-<digest>.head   what the snapshot is; there once all its chunks are durable
+    chunks/<hh>/<hash>       content, shared by all snapshots that hold it
+
+What the bytes mean is the caller's knowledge. A head names its digest, so that a file that rotted
+is noticed when it is decoded; a chunk is hashed whenever it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from storage.files import TEMP_SUFFIX, DiskFiles, Files, replace_file
+from storage.vault import VaultDirectory
+
+_SUFFIX: Final = ".head"
+_HEIGHT_DIGITS: Final = 16
+_DIGEST_DIGITS: Final = 64
+
+
+class SnapshotName(NamedTuple):
+    """What a snapshot is told by. Of two, the later one is the greater."""
+
+    height: int
+    digest: bytes
+
+
+class SnapshotFiles:
+    """The snapshots of one node, or what it has of one that it fetches.
+
+    Safe from several threads at once; one process at a time writes. All may raise DiskFullError,
+    DiskFailedError.
+    """
+
+    __slots__ = ("_files", "_path", "chunks")
+
+    def __init__(self, path: Path, *, files: Files | None = None) -> None:
+        """Open them, creating the directory if it is not there."""
+        self._path = path
+        self._files: Files = DiskFiles() if files is None else files
+        self.chunks = VaultDirectory(path / "chunks", files=self._files)
+
+    def names(self) -> tuple[SnapshotName, ...]:
+        """All snapshots that are whole, ascending."""
+        found = (_parse(name) for name in self._files.names(self._path))
+        return tuple(sorted(name for name in found if name is not None))
+
+    def head(self, name: SnapshotName) -> bytes | None:
+        """The head of a snapshot, or None. What it says is to be held against the digest."""
+        return self._files.read(self._file_of(name))
+
+    def keep(self, name: SnapshotName, head: bytes) -> None:
+        """Give chunks that are here a head. It is durable when this returns."""
+        replace_file(self._files, self._file_of(name), head)
+
+    def drop(self, name: SnapshotName) -> None:
+        """Forget a snapshot. Its chunks stay until `sweep`."""
+        self._files.remove(self._file_of(name))
+        self._files.sync_directory(self._path)
+
+    def sweep(self, needed: Collection[bytes]) -> int:
+        """Delete every chunk that is not needed, and what a crash left; how many were deleted."""
+        for name in self._files.names(self._path):
+            if name.endswith(TEMP_SUFFIX):
+                self._files.remove(self._path / name)
+        return sum(
+            self.chunks.delete(chunk) for chunk in list(self.chunks.ids()) if chunk not in needed
+        )
+
+    def _file_of(self, name: SnapshotName) -> Path:
+        return self._path / f"{name.height:0{_HEIGHT_DIGITS}d}-{name.digest.hex()}{_SUFFIX}"
+
+
+def _parse(name: str) -> SnapshotName | None:
+    """What a file name stands for; None for a file that is not ours."""
+    height, dash, digest = name.removesuffix(_SUFFIX).partition("-")
+    if not name.endswith(_SUFFIX) or dash == "" or not height.isdigit():
+        return None
+    if len(height) != _HEIGHT_DIGITS or len(digest) != _DIGEST_DIGITS:
+        return None
+    try:
+        return SnapshotName(int(height), bytes.fromhex(digest))
+    except ValueError:
+        return None
