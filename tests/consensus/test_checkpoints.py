@@ -93,6 +93,7 @@ class Compared:
 @pytest.mark.parametrize("engine", ["pbft", "raft"])
 @pytest.mark.parametrize("n", [1, 3, 4, 5, 7])
 def test_a_checkpoint_stands_for_the_log_whatever_happens(engine: EngineName, n: int) -> None:
+    """Rule L5 of pbft.md, and rule F5 of raft.md."""
     compared = Compared(0.2)
     for seed in range(8):
         RUNS[engine](seed + 100 * n, n, prepare=compared.watch)

@@ -35,6 +35,7 @@ def record(height: int) -> LogRecord:
 def test_a_validator_votes_only_where_it_knows_what_it_voted(
     last_vote: int | None, tip: int, records: list[int], first: int
 ) -> None:
+    """Rule F3 of raft.md."""
     vote = None if last_vote is None else (last_vote, 0, 2)
     assert voting_from(vote, tip, [record(height) for height in records]) == first
 

@@ -23,6 +23,7 @@ def goes_on(cluster: Cluster) -> bool:
 
 @pytest.mark.parametrize("n", [1, 2, 4])
 def test_a_crash_at_any_boundary_is_survived(n: int) -> None:
+    """Rule L1."""
     count = boundaries_of_a_healthy_run(n)
     assert count > 10
     for index in range(n):

@@ -159,6 +159,7 @@ def test_votes_from_far_away_change_nothing(height: int, round_: int) -> None:
 
 
 def test_a_body_that_is_not_the_headers_is_blamed_and_another_one_taken() -> None:
+    """Rule P5."""
     engine = make_engine()
     relayed = Proposal(1, 0, V1, HEADER, b"other", NO_JUSTIFICATION, PROPOSAL.signature)
     engine.step(Received(V2, relayed))
@@ -170,6 +171,7 @@ def test_a_body_that_is_not_the_headers_is_blamed_and_another_one_taken() -> Non
 
 
 def test_an_invalid_block_is_not_validated_for_ever() -> None:
+    """Rule P5."""
     engine = make_engine()
     count = 0
     for _ in range(3 * VALIDATIONS_PER_ROUND_MAX):
@@ -193,6 +195,7 @@ def test_a_false_body_of_a_decided_block_halts_nobody() -> None:
 
 
 def test_an_answer_from_before_the_certificate_halts_nobody() -> None:
+    """Rule X3."""
     engine = make_engine()
     engine.step(Received(V1, PROPOSAL))
     again = engine.step(Received(V2, decided()))
@@ -206,6 +209,7 @@ def test_an_answer_from_before_the_certificate_halts_nobody() -> None:
 
 
 def test_a_decision_needs_a_certificate_for_its_block() -> None:
+    """Rule C4."""
     honest = decided()
     certificate = honest.certificate
     unsigned = make_certificate(
@@ -224,6 +228,7 @@ def test_a_decision_needs_a_certificate_for_its_block() -> None:
 
 
 def test_answers_to_a_peer_are_counted_until_the_next_tick() -> None:
+    """Rule H4."""
     engine = make_engine()
     engine.step(Received(V2, decided()))
     engine.step(Validated(BLOCK, ""))
@@ -234,6 +239,7 @@ def test_answers_to_a_peer_are_counted_until_the_next_tick() -> None:
 
 
 def test_a_peer_far_ahead_is_followed_and_one_ahead_by_one_is_asked_first() -> None:
+    """Rules H2, H3."""
     engine = make_engine()
     far = engine.step(Received(V3, Status(5, 0)))
     assert far.requests == (CatchUp(V3, 4),)
@@ -246,6 +252,7 @@ def test_a_peer_far_ahead_is_followed_and_one_ahead_by_one_is_asked_first() -> N
 
 
 def test_the_waiting_room_for_the_next_height_is_small() -> None:
+    """Rule H2."""
     room = FutureVotes()
     votes = [prepare(V1, 2, round_) for round_ in range(50)]
     assert [room.add(vote) for vote in votes].count(True) == FUTURE_MESSAGES_PER_PEER_MAX
@@ -259,6 +266,7 @@ def test_the_waiting_room_for_the_next_height_is_small() -> None:
 
 
 def test_votes_of_the_next_height_are_counted_when_it_starts() -> None:
+    """Rule H2."""
     engine = make_engine()
     for key in (V1, V2, V3):
         assert engine.step(Received(key, prepare(key, height=2))).send == ()
@@ -267,6 +275,7 @@ def test_votes_of_the_next_height_are_counted_when_it_starts() -> None:
 
 
 def test_commits_of_one_signer_are_bounded_and_the_newest_stay() -> None:
+    """Rule C3."""
     tally = CommitTally()
     for round_ in range(100):
         assert tally.add(commit(V1, round_))
@@ -278,6 +287,7 @@ def test_commits_of_one_signer_are_bounded_and_the_newest_stay() -> None:
 
 
 def test_a_commit_and_a_wish_that_denies_it_convict_in_either_order() -> None:
+    """Rule E2."""
     for first, second in ((commit(V1, 2), wish(V1, 3)), (wish(V1, 3), commit(V1, 2))):
         engine = make_engine()
         assert engine.step(Received(V1, first)).evidence == ()
@@ -287,6 +297,7 @@ def test_a_commit_and_a_wish_that_denies_it_convict_in_either_order() -> None:
 
 
 def test_two_results_of_one_block_convict_across_rounds() -> None:
+    """Rule E3."""
     engine = make_engine()
     engine.step(Received(V1, commit(V1, 0)))
     (evidence,) = engine.step(Received(V1, commit(V1, 1, bytes(32)))).evidence
@@ -303,6 +314,7 @@ def test_whoever_signed_another_result_than_the_certified_one_is_named_once() ->
 
 
 def test_our_own_vote_in_a_certificate_that_we_never_cast_halts() -> None:
+    """Rule X4."""
     engine = make_engine(V1)
     effects = engine.step(Received(V2, decided()))
     assert effects.halt is not None
@@ -330,6 +342,7 @@ def test_an_observer_follows_and_says_nothing() -> None:
 
 
 def test_a_decided_block_goes_before_every_other_execution() -> None:
+    """Rule C1."""
     engine = make_engine()
     engine.step(Received(V1, PROPOSAL))
     assert len(asked(engine.step(Validated(BLOCK, "")), Execute)) == 1

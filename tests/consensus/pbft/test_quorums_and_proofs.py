@@ -139,11 +139,13 @@ def dumb_verdict(proof: Justification) -> bool:
 @given(justifications())
 @settings(max_examples=600)
 def test_a_justification_opens_a_round_iff_the_dumb_reading_says_so(proof: Justification) -> None:
+    """Rule P3."""
     book = CertificateBook(CHAIN_ID, HEIGHT, MEMBERS, verify)
     assert (justification_fault(book, ROUND, proof, {}) == "") is dumb_verdict(proof)
 
 
 def test_rounds_double_up_to_the_cap_and_heights_remember_half() -> None:
+    """Rules T2, T3."""
     assert [round_ms(TIMING, 100, round_) for round_ in range(6)] == [
         100,
         200,

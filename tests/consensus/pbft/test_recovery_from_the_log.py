@@ -79,6 +79,7 @@ def said(effects: Effects) -> list[tuple[type, bool]]:
 
 
 def test_what_was_said_is_said_again_and_only_the_last_is_unmarked() -> None:
+    """Rules L4, T4."""
     assert said(recover(KNOWN, ACCEPTED)[1]) == [(Prepare, False)]
     assert said(recover(KNOWN, ACCEPTED, PREPARED, COMMITTED)[1]) == [
         (Prepare, True),
@@ -89,6 +90,7 @@ def test_what_was_said_is_said_again_and_only_the_last_is_unmarked() -> None:
 
 
 def test_a_wish_after_a_restart_owns_up_to_what_was_prepared() -> None:
+    """Rules L2, R6."""
     effects = recover(KNOWN, ACCEPTED, PREPARED, RoundChangedRecord(1, 1))[1]
     (send,) = effects.send
     assert isinstance(send.message, RoundChange)
@@ -110,6 +112,7 @@ def test_a_wish_after_a_restart_owns_up_to_what_was_prepared() -> None:
     ],
 )
 def test_a_log_that_contradicts_itself_is_refused(records: tuple[LogRecord, ...]) -> None:
+    """Rule L2."""
     with pytest.raises(LogContradictionError):
         recover(*records)
 
@@ -137,6 +140,7 @@ def test_after_a_release_another_result_may_be_signed_but_not_in_the_same_round(
 
 
 def test_a_recorded_result_binds_what_is_computed_again() -> None:
+    """Rules C6, L3."""
     engine, effects = recover(KNOWN, ACCEPTED, PREPARED, COMMITTED)
     assert len(effects.requests) == 1
     effects = engine.step(Executed(BLOCK, OTHER))
@@ -145,12 +149,14 @@ def test_a_recorded_result_binds_what_is_computed_again() -> None:
 
 
 def test_a_recorded_certificate_counts_without_being_said_again() -> None:
+    """Rule L3."""
     engine, _ = recover(KNOWN, ACCEPTED, PREPARED)
     effects = engine.step(Executed(BLOCK, RESULT))
     assert said(effects) == [(Commit, False)]
 
 
 def test_a_proposal_that_was_recorded_is_said_again_and_no_other_built() -> None:
+    """Rules P1, L4."""
     header = Forger(MEMBERS, {}).header(_Proposer, 1, 0, b"ours")
     engine = PbftEngine.recover(
         chain_id=CHAIN_ID,

@@ -77,6 +77,7 @@ class DumbRota:
 def test_turns_are_what_the_dumb_reading_of_the_headers_says(
     n: int, cycles: int, first_height: int, choices: list[int | None]
 ) -> None:
+    """Rules W1, W2, W3, W4."""
     validators = validator_set(n)
     keys = [validator.key for validator in validators.validators]
     dumb = DumbRota(n, cycles, first_height)
@@ -111,6 +112,7 @@ def test_knowing_more_of_the_chain_than_the_rota_changes_no_turn(
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 10, 16])
 @pytest.mark.parametrize("cycles", [0, 1, 2, 3])
 def test_without_misses_everybody_leads_equally_often(n: int, cycles: int) -> None:
+    """Rule W2."""
     led = [turns.proposer(0) for turns in _history(n, cycles, 6 * n, down=set())]
     for first in range(3 * n):
         for turns in (1, 2, 3):
@@ -132,6 +134,7 @@ def test_those_who_are_there_share_the_turns_of_who_is_down(n: int, cycles: int)
 
 
 def test_who_returns_has_its_turns_again_in_the_next_rota() -> None:
+    """Rules W1, W3."""
     keys = validator_keys(4)
     history = _history(4, 2, 7, down={keys[1]})
     assert [keys[1] in turns.passed_over for turns in history] == [False, *[True] * 6]
@@ -141,6 +144,7 @@ def test_who_returns_has_its_turns_again_in_the_next_rota() -> None:
 
 
 def test_misses_of_more_than_may_be_down_bring_back_who_missed_first() -> None:
+    """Rule W3."""
     keys = validator_keys(4)
     # v1 misses, then v2 does, and v3 makes both blocks.
     turns = turns_of(started_at(3, validator_set(4), [keys[3], keys[3]], 2))
@@ -155,6 +159,7 @@ def test_other_validators_begin_without_misses() -> None:
 
 
 def test_a_returned_leader_that_proposes_in_a_later_round_has_missed_nothing() -> None:
+    """Rule W5."""
     # In round n the first leader leads again: its name in the header shows that it is there.
     keys = validator_keys(4)
     assert turns_of(started_at(2, validator_set(4), [keys[1]], 2)).passed_over == ()

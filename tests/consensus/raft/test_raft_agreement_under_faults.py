@@ -46,6 +46,7 @@ def test_validators_that_compute_at_random_stop_rather_than_fork(n: int) -> None
 @pytest.mark.parametrize("run", DIRECTED_RUNS, ids=lambda run: run.__name__)
 @pytest.mark.parametrize("n", [3, 4, 5, 7])
 def test_each_rule_of_elections_holds_in_the_run_made_for_it(n: int, run: object) -> None:
+    """Rules V1, V7, L5, D1."""
     assert callable(run)
     for seed in range(5):
         run(seed, n)
@@ -78,6 +79,7 @@ def is_at(cluster: Cluster, height: int) -> bool:
 
 
 def test_a_crash_at_any_boundary_is_survived() -> None:
+    """Rule F1."""
     for n in (1, 2, 3):
         healthy = Cluster(seed=5, n=n, engine="raft")
         healthy.boot()

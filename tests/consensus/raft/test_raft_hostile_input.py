@@ -174,11 +174,13 @@ def test_an_engine_refuses_what_belongs_to_the_other_one() -> None:
 def test_what_no_validator_sends_is_blamed_by_name(
     peer: bytes, message: Message, reason: str
 ) -> None:
+    """Rules A1, A2, D1."""
     effects = tell(follower(), peer, message)
     assert [fault.reason for fault in effects.faults] == [reason]
 
 
 def test_a_second_entry_of_one_term_convicts_its_leader_and_stops_us() -> None:
+    """Rules E1, X5."""
     engine = follower()
     effects = tell(engine, LEADER, append(0), append(0, OTHER, b"another"))
     assert [(found.validator, found.kind) for found in effects.evidence] == [
@@ -196,6 +198,7 @@ def test_an_entry_that_is_not_the_one_acknowledged_before_a_crash_stops_us() -> 
 
 
 def test_two_leaders_of_one_term_stop_us() -> None:
+    """Rules A1, X5."""
     engine = follower()
     effects = tell(engine, KEYS[2], Heartbeat(1, 3, 1, ()))
     assert effects.halt is None
@@ -204,6 +207,7 @@ def test_two_leaders_of_one_term_stop_us() -> None:
 
 
 def test_two_results_by_one_validator_are_evidence_and_count_once() -> None:
+    """Rules A4, E2."""
     engine = leader()
     tell(engine, KEYS[0], acked(KEYS[0], 1))
     effects = tell(engine, KEYS[0], acked(KEYS[0], 1, b"x" * 32))
@@ -213,6 +217,7 @@ def test_two_results_by_one_validator_are_evidence_and_count_once() -> None:
 
 
 def test_acks_of_another_term_do_not_count() -> None:
+    """Rule L3."""
     engine = leader()
     assert tell(engine, KEYS[0], acked(KEYS[0], 0)).dropped == ("ack_outdated",)
     assert tell(engine, KEYS[0], acked(KEYS[0], 2)).dropped == ("ack_of_another_leader",)
@@ -220,12 +225,14 @@ def test_acks_of_another_term_do_not_count() -> None:
 
 
 def test_a_vote_of_our_key_that_we_did_not_say_stops_us() -> None:
+    """Rule X4."""
     ours = vote_request(KEYS[0], 4)
     effects = tell(follower(), KEYS[2], ours)
     assert effects.halt is not None and effects.halt.reason == "twin"
 
 
 def test_a_leader_whose_entry_stays_refused_is_left() -> None:
+    """Rule A5."""
     engine = follower()
     effects = tell(engine, LEADER, append(0))
     for _ in range(VALIDATIONS_PER_ROUND_MAX + 3):
@@ -269,11 +276,13 @@ def test_reads_that_wait_are_bounded() -> None:
 
 
 def test_a_validator_without_a_leader_answers_no_read() -> None:
+    """Rule Q4."""
     [refused] = follower(TermRecord(1, 5, ())).step(ReadAsked(1)).reads
     assert refused.height is None
 
 
 def test_a_follower_asks_its_leader_from_the_first_moment_of_a_height() -> None:
+    """Rule Q4."""
     effects = follower().step(ReadAsked(1))
     assert effects.reads == ()
     assert [(send.to, send.message) for send in effects.send] == [(LEADER, ReadRequest(1, 1))]
@@ -293,6 +302,7 @@ def test_terms_end_without_an_error() -> None:
 
 
 def test_an_observer_takes_decisions_and_says_no_vote() -> None:
+    """Rule D2."""
     engine = RaftEngine.recover(
         chain_id=CHAIN_ID,
         signer=None,
@@ -330,6 +340,7 @@ BLOCK_LOGGED = BlockRecord(1, BLOCK, b"a block")
     ids=lambda records: "-".join(type(record).__name__ for record in records),
 )
 def test_a_log_that_no_raft_engine_wrote_is_refused(records: tuple[LogRecord, ...]) -> None:
+    """Rule F2."""
     with pytest.raises(LogContradictionError):
         engine_of(0, *records)
 
