@@ -24,7 +24,7 @@ from medquorum.transaction import SIGNERS_MAX, Transaction
 from node.ledger.codes import OK
 from node.ledger.decisions import APPROVE, Draft, proposal_id
 from node.ledger.identities import possession_bytes
-from node.ledger.params import TX_WINDOW
+from node.ledger.params import ROTA_CYCLES, ROTA_CYCLES_MAX, TX_WINDOW
 from node.ledger.proposals import (
     VALIDATOR_CHANGES,
     VALIDATORS_FLOOR,
@@ -131,9 +131,7 @@ class Council:
     def _draw(self) -> Motion | None:
         match self._cluster.options.changes:
             case "params":
-                # Not below what clients ask for, or nobody could submit anything.
-                value = self._rng.randint(self._cluster.options.window, 1_000)
-                return Motion(ProposalKind.PARAM_SET, ParamSet(TX_WINDOW, value), lambda: None)
+                return Motion(ProposalKind.PARAM_SET, self._param(), lambda: None)
             case "upgrade":
                 return self._activate()
             case "keys":
@@ -144,6 +142,12 @@ class Council:
                 grow = len(self.members) < SIZE_MAX and self._rng.chance(0.5)
                 grow = grow or not self._tolerates_faults
                 return self._add() if grow else self._remove()
+
+    def _param(self) -> ParamSet:
+        if self._rng.chance(0.5):
+            return ParamSet(ROTA_CYCLES, self._rng.choice((0, 1, 2, 3, ROTA_CYCLES_MAX)))
+        # Not below what clients ask for, or nobody could submit anything.
+        return ParamSet(TX_WINDOW, self._rng.randint(self._cluster.options.window, 1_000))
 
     def _may_change(self) -> bool:
         """Whoever has just joined counts as faulty until it keeps up; f may be faulty.
