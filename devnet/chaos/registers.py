@@ -4,7 +4,8 @@ A register is the balance of an account, 0 at first. A client puts credit on it,
 (refused if there is not enough, which tells what was there), or reads it. A write is a transaction,
 sent again through another node until it is final, so that every one of them has one known end. A
 read asks any node for its state at no lower height than any client has seen in an answer before:
-that is all that the API asks of whoever must see what happened before.
+that is all that the API asks of whoever must see what happened before. Where nodes offer
+linearizable reads (Raft), half of the reads are such, and know of no height.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from node.ledger.types.payments.bodies import AccountKind, AccountOpen, Memo, Tr
 OK: Final = 200
 THINK_S: Final = 0.05
 """Mean pause of a client between two operations."""
+LOOKS: Final = 0.5
+"""How many reads know of no height, where that is offered."""
 _TAKEN: Final = (200, 202)
 MSGPACK: Final = {"Content-Type": "application/msgpack"}
 _FAILURES: Final = (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError)
@@ -79,6 +82,10 @@ class Registers:
     """Heights within which a transaction must be committed."""
     history: list[Operation] = field(default_factory=list)
     placed: dict[bytes, Placed] = field(default_factory=dict)
+    linearizable: bool = False
+    """Whether nodes answer linearizable reads."""
+    looks: int = 0
+    """Linearizable reads that were answered."""
     contradictions: list[str] = field(default_factory=list)
     """A final state that changed, by the word of two honest nodes."""
     height: int = 0
@@ -112,10 +119,16 @@ class Registers:
 
 
 async def open_registers(
-    client: Client, chain_id: bytes, till: Till, *, count: int, window: int
+    client: Client,
+    chain_id: bytes,
+    till: Till,
+    *,
+    count: int,
+    window: int,
+    linearizable: bool,
 ) -> Registers:
     """Open the accounts. Raises StateError, ClientError."""
-    registers = Registers(chain_id, till, count, window)
+    registers = Registers(chain_id, till, count, window, linearizable=linearizable)
     org = till.keys.org_id(till.org)
     operations = [
         (
@@ -176,11 +189,12 @@ class Teller:
     async def _read(self, register: int) -> None:
         registers, invoked = self._registers, _now_us()
         url = f"{self._rng.choice(self._urls)}/v1/query/pay.account"
-        parameters = {
-            "acct": registers.account(register).hex(),
-            "min_height": str(registers.height),
-            "timeout": f"{HOLD_S}",
-        }
+        parameters = {"acct": registers.account(register).hex(), "timeout": f"{HOLD_S}"}
+        looks = registers.linearizable and self._rng.random() < LOOKS
+        if looks:
+            parameters["consistency"] = "linearizable"
+        else:
+            parameters["min_height"] = str(registers.height)
         try:
             async with self._session.get(url, params=parameters, timeout=_PATIENCE) as response:
                 body = await response.read()
@@ -191,6 +205,7 @@ class Teller:
             # A read that was not answered tells nothing and changes nothing.
             return
         registers.height = max(registers.height, answer.height)
+        registers.looks += looks
         held = answer.result.balance
         self._note(Verb.READ, register, 0, invoked=invoked, returned=_now_us(), result=held)
 

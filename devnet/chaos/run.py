@@ -162,6 +162,7 @@ async def _endow(history: History) -> None:
             tills[0],
             count=history.scenario.load.registers,
             window=window_of(network),
+            linearizable=network.manifest.engine == "raft",
         )
 
 
@@ -315,6 +316,7 @@ def _judge_history(history: History) -> None:
         return
     verdict.examine("a final state never changes", registers.contradictions)
     verdict.figures.operations = len(registers.history)
+    verdict.figures.looks = registers.looks
     problem = first_problem(registers.history)
     found = []
     if problem is not None:

@@ -21,6 +21,8 @@ class Figures(msgspec.Struct, kw_only=True):
     transactions: int = 0
     operations: int = 0
     """Of clients on registers, in the history that was judged."""
+    looks: int = 0
+    """Linearizable reads without a transaction among them."""
     receipts: int = 0
     convictions: dict[str, int] = {}
     """Pieces of evidence by kind, on all honest nodes together."""

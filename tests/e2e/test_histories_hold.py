@@ -56,6 +56,7 @@ def scenario_named(name: str, engine: EngineName) -> Scenario:
 def test_a_short_history_holds(engine: EngineName, tmp_path: Path, record_property: Record) -> None:
     verdict = judged(tmp_path, scenario_named(QUICK, engine), record_property)
     assert verdict.figures.convictions == {}
+    assert (verdict.figures.looks > 0) == (engine == "raft")
 
 
 @pytest.mark.engines("pbft", why="the other engine withstands no liar")
