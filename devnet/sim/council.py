@@ -18,6 +18,7 @@ from devnet.sim.extra import CODE_HASH, NAME, Mark
 from devnet.sim.machine import Machine
 from medquorum.block import Validator
 from medquorum.codec import Wire, encode
+from medquorum.evidence import Evidence
 from medquorum.keys import SigningKey
 from medquorum.quorum import faulty
 from medquorum.transaction import SIGNERS_MAX, Transaction
@@ -35,6 +36,7 @@ from node.ledger.proposals import (
     ValidatorAdd,
     ValidatorRemove,
     ValidatorReplace,
+    ValidatorSuspend,
 )
 from node.ledger.types.governance.bodies import CastVote, Execute, Override, Propose
 
@@ -69,7 +71,7 @@ class Council:
         self._activated = False
         self._count = 0
         self.active = True
-        self.carried = 0
+        self.carried = self.suspended = 0
 
     def start(self) -> None:
         """Begin, if the options say so."""
@@ -196,10 +198,32 @@ class Council:
         liars = len({v.key for v in self.members} & self._checker.byzantine)
         if after < VALIDATORS_FLOOR or liars > faulty(after):
             return None
+        proof = self._proof()
+        if proof is not None:
+            return self._suspend(proof)
         leaving = self._rng.choice(self.members).key
         return Motion(
             ProposalKind.VALIDATOR_REMOVE, ValidatorRemove(leaving), lambda: self._retire(leaving)
         )
+
+    def _suspend(self, proof: Evidence) -> Motion:
+        def then() -> None:
+            self.suspended += 1
+            self._retire(proof.validator)
+
+        return Motion(ProposalKind.VALIDATOR_SUSPEND, ValidatorSuspend(proof), then)
+
+    def _proof(self) -> Evidence | None:
+        """What an honest node can prove against somebody who votes, if anything."""
+        keys = {v.key for v in self.members}
+        held = (
+            evidence
+            for machine in self._cluster.net.machines
+            if machine.node is not None and self._checker.is_honest(machine)
+            for accusation, evidence in machine.node.exchange.book.items()
+            if accusation.validator in keys
+        )
+        return next(held, None)
 
     def _replace(self) -> Motion:
         old = self._rng.choice(self.members)

@@ -58,6 +58,16 @@ def test_twins_are_convicted_by_those_who_hear_both() -> None:
     assert evidence > 0
 
 
+def test_a_proven_liar_is_voted_out_while_the_chain_goes_on() -> None:
+    options = replace(calm(7), liars=1, lie="twins", changes="validators", safety_ms=4_000)
+    for seed in range(4):
+        run = play(options, seed)
+        if run.council.suspended > 0:
+            assert not any(v.key in run.checker.byzantine for v in run.council.members)
+            return
+    pytest.fail("every liar still votes")
+
+
 @pytest.mark.parametrize("offset_ms", [-300_000, 300_000])
 def test_a_clock_that_is_five_minutes_off_costs_rounds_and_nothing_else(offset_ms: int) -> None:
     run = Run(3, "pbft", options=calm(4))
