@@ -55,6 +55,7 @@ from node.reads import CONTEXT_BITS, ReadIndex
 from node.receipts import raw_transactions
 from node.reminder import Reminder
 from node.roster import Roster
+from node.snapshots.sharing import Sharing
 from node.stores import Stores
 from node.sync import Sync
 from node.tasks import Spawner
@@ -136,6 +137,7 @@ class Node:
             self.threads,
             halted=lambda: self.halt_reason() is not None,
         )
+        self.snapshots = self._make_snapshots(home)
         self.preflight = Preflight(
             self.chain, self.network, self.sync, node_key=keys.node.public, halted=self.halt_reason
         )
@@ -202,6 +204,17 @@ class Node:
             actor=parse_actor(settings.gateway_actor),
             key=key,
             kem=kem,
+        )
+
+    def _make_snapshots(self, home: Home) -> Sharing:
+        return Sharing(
+            home,
+            self.config,
+            stores=self.stores,
+            network=self.network,
+            worker=self.threads.snapshots,
+            spawn=self.spawn,
+            log=self.log.bind(part="snapshots"),
         )
 
     def _make_work(self) -> BlockWork:
@@ -377,8 +390,10 @@ class Node:
         self.log.info("peer_connected" if connected else "peer_lost", peer=peer)
         if connected:
             self.sync.greet(peer)
+            self.snapshots.fetching.met()
             self.network.gossip(self.pool.local(GOSSIP_RESEND_TXS), [peer])
         else:
             self.sync.lost(peer)
+            self.snapshots.fetching.lost(peer)
             self.reminder.lost(peer)
             self.exchange.lost(peer)

@@ -25,7 +25,7 @@ from medquorum.keys import SigningKey
 from node.app import Node, NodeKeys
 from node.config.load import Loaded
 from node.config.schema import Config, Devnet, Disk
-from node.errors import ConfigError, DivergenceError, IdentityError
+from node.errors import ChainReplaced, ConfigError, DivergenceError, IdentityError
 from node.home import Home
 from node.ledger.errors import UnservedCodeError
 from node.modules import installed_registry
@@ -142,6 +142,26 @@ async def _daemon(
     ready: Callable[[Endpoints], None],
     compose: Callable[..., Node],
 ) -> None:
+    stop = _stop_signal()
+    again = True
+    while again and not stop.is_set():
+        again = await _life(home, config, passphrase, log, stop=stop, ready=ready, compose=compose)
+
+
+async def _life(
+    home: Home,
+    config: Config,
+    passphrase: bytes | None,
+    log: FilteringBoundLogger,
+    *,
+    stop: asyncio.Event,
+    ready: Callable[[Endpoints], None],
+    compose: Callable[..., Node],
+) -> bool:
+    """Run a node from the opening of its stores to their closing. Whether it must start again,
+    because a chain that begins with a snapshot has been built for it.
+    """
+    again = False
     stores, node_keys, disk = _prepare(home, config, passphrase, log)
     try:
         try:
@@ -158,11 +178,14 @@ async def _daemon(
         except ConfigError as error:
             raise StartError(Exit.CONFIG, str(error)) from None
         try:
-            await run_node(node, _services(node, disk), stop=_stop_signal(), ready=ready)
+            await run_node(node, _services(node, disk), stop=stop, ready=ready)
+        except* ChainReplaced:
+            again = True
         finally:
             node.threads.close()
     finally:
         stores.close()
+    return again
 
 
 def _prepare(

@@ -5,6 +5,7 @@ NodeError
 │   └── QuorumAtRiskError  a change of validators after which too few would be there to vote
 ├── ConfigError      the configuration cannot be used
 ├── IdentityError    keys, genesis and data directory do not belong together
+├── ChainReplaced    a chain that begins with a snapshot is ready to be opened in place of this one
 └── DivergenceError  our result of a certified block is not the certified one: we must stop
 """
 
@@ -54,6 +55,14 @@ class IdentityError(NodeError):
 
 class StopNode(NodeError):  # noqa: N818 - a request, not an error
     """The node was asked to stop."""
+
+
+class ChainReplaced(NodeError):  # noqa: N818 - a request, not an error
+    """A chain that begins with a snapshot of `height` is ready. The node must start again."""
+
+    def __init__(self, height: int) -> None:
+        super().__init__(f"a chain that begins after height {height} is ready")
+        self.height = height
 
 
 class DivergenceError(NodeError):

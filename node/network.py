@@ -18,9 +18,12 @@ from node.roster import Roster
 from node.wire import FrameKind, TxBatch
 from p2p.model import Frame, Lane
 
-FROM_STRANGERS: Final = frozenset({FrameKind.TIP, FrameKind.BLOCKS})
+FROM_STRANGERS: Final = frozenset(
+    {FrameKind.TIP, FrameKind.BLOCKS, FrameKind.SNAPSHOTS, FrameKind.SNAPSHOT, FrameKind.CHUNK}
+)
 """What a daemon that the operator named and the chain does not (yet) may say: how far it is, and
-certified blocks that it was asked for. It is told our height and asked for blocks, and no more.
+certified blocks and snapshots that it was asked for. It is told our height and asked for these, and
+no more.
 """
 
 Handler = Callable[[bytes, bytes], Awaitable[None]]

@@ -84,7 +84,7 @@ def ledger_parts(node: Node) -> tuple[Coroutine[object, object, None], ...]:
     return (
         node.intake.run(),
         node.intake.run(),
-        node.sync.run(),
+        catch_up(node),
         node.sync.announce(),
         _prune(node),
         _look_for_due_work(node),
@@ -162,6 +162,14 @@ async def take_back_pending(node: Node) -> None:
         await node.threads.writer.run(pending.release, final)
     if raws:
         node.log.info("pending_recovered", count=len(raws), left=left)
+
+
+async def catch_up(node: Node) -> None:
+    """Begin with a snapshot if this node has nothing and its peers have one; else, and from then
+    on, with blocks. Raises ChainReplaced, DivergenceError.
+    """
+    await node.snapshots.fetching.run()
+    await node.sync.run()
 
 
 async def _prune(node: Node) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from consensus.messages import LogRecord, decode_record
 from medquorum.errors import DecodeError
@@ -14,12 +15,14 @@ from node.errors import IdentityError
 from node.home import Home
 from node.ledger.registry import Registry
 from node.pending import PendingLog
+from node.snapshots.beginning import put_in_place
 from storage.files import DiskFiles, Files
 from storage.journal import MempoolJournal
 from storage.kv import KV
 from storage.leveldb import LevelDB
 from storage.lock import DataDirLock
 from storage.signstate import SignState
+from storage.snapshots import SnapshotFiles
 from storage.wal import WriteAheadLog
 
 
@@ -34,6 +37,7 @@ class Stores:
     guard: SignState | None
     pending: PendingLog
     kv: KV
+    snapshots: SnapshotFiles
     closing: ExitStack
 
     def close(self) -> None:
@@ -52,11 +56,8 @@ def open_stores(
     """
     with ExitStack() as opening:
         opening.enter_context(DataDirLock(home.data))
-        kv = LevelDB(
-            home.chain,
-            write_buffer_bytes=config.storage.write_buffer_bytes,
-            cache_bytes=config.storage.cache_bytes,
-        )
+        put_in_place(home)
+        kv = open_database(home.chain, config)
         opening.callback(kv.close)
         stores = open_stores_on(
             kv,
@@ -69,6 +70,15 @@ def open_stores(
             validator=validator,
         )
         return replace(stores, closing=opening.pop_all())
+
+
+def open_database(path: Path, config: Config) -> KV:
+    """Open or create a database of a chain. Raises DamagedStoreError, DiskError."""
+    return LevelDB(
+        path,
+        write_buffer_bytes=config.storage.write_buffer_bytes,
+        cache_bytes=config.storage.cache_bytes,
+    )
 
 
 def open_stores_on(
@@ -102,6 +112,7 @@ def open_stores_on(
         guard=guard,
         pending=PendingLog(journal),
         kv=kv,
+        snapshots=SnapshotFiles(home.snapshots, files=files),
         closing=opening,
     )
 

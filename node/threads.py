@@ -6,6 +6,7 @@
     verifiers  signature checks; libsodium releases the interpreter lock, so they use other cores.
     readers    large reads for clients, so that they never hold up a commit.
     vault      one thread: the records of this hospital, and the keys that open them.
+    snapshots  one thread: making and serving snapshots, and building a chain from one.
 
 Each is a plain executor whose queue is bounded by its callers: the consensus loop waits for every
 write, one block is executed at a time, and the intake limits what waits for verification.
@@ -52,9 +53,11 @@ class Threads:
         self.verifiers = Worker("verifier", verifiers)
         self.readers = Worker("reader", READER_THREADS)
         self.vault = Worker("vault")
+        self.snapshots = Worker("snapshots")
 
     def close(self) -> None:
         """Wait for all of them, the writer last: what the others produced may still be written."""
+        self.snapshots.close()
         self.vault.close()
         self.readers.close()
         self.verifiers.close()

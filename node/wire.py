@@ -22,6 +22,7 @@ from node.limits import (
     SYNC_BLOCKS_PER_REQUEST,
     SYNC_BYTES_PER_RESPONSE,
 )
+from node.snapshots.limits import CHUNK_BYTES_MAX, HEAD_BYTES_MAX, OFFERS_MAX
 from p2p.model import KindLimit, Lane
 
 CONSENSUS_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -43,6 +44,12 @@ class FrameKind(IntEnum):
     TIP = 7
     EVIDENCE = 8
     EVIDENCE_SETTLED = 9
+    GET_SNAPSHOTS = 10
+    SNAPSHOTS = 11
+    GET_SNAPSHOT = 12
+    SNAPSHOT = 13
+    GET_CHUNK = 14
+    CHUNK = 15
 
 
 KINDS: Final[dict[int, KindLimit]] = {
@@ -57,6 +64,12 @@ KINDS: Final[dict[int, KindLimit]] = {
     FrameKind.EVIDENCE_SETTLED: KindLimit(
         "evidence_settled", Lane.BULK, 64 + EVIDENCE_PER_MESSAGE * 34, 20, 200
     ),
+    FrameKind.GET_SNAPSHOTS: KindLimit("get_snapshots", Lane.BULK, 64, 5, 20),
+    FrameKind.SNAPSHOTS: KindLimit("snapshots", Lane.BULK, 64 + OFFERS_MAX * 64, 5, 20),
+    FrameKind.GET_SNAPSHOT: KindLimit("get_snapshot", Lane.BULK, 64, 2, 10),
+    FrameKind.SNAPSHOT: KindLimit("snapshot", Lane.BULK, 64 + HEAD_BYTES_MAX, 2, 10),
+    FrameKind.GET_CHUNK: KindLimit("get_chunk", Lane.BULK, 64, 500, 1_000),
+    FrameKind.CHUNK: KindLimit("chunk", Lane.BULK, 64 + CHUNK_BYTES_MAX, 500, 1_000),
 }
 
 
@@ -112,6 +125,53 @@ class EvidenceSettled(Wire):
     """Ids of pieces that the sender needs no more: it has them, or enough of their kind."""
 
     ids: Annotated[tuple[Hash, ...], Meta(min_length=1, max_length=EVIDENCE_PER_MESSAGE)]
+
+
+class GetSnapshots(Wire):
+    """Asks which snapshots there are."""
+
+    version: U16
+
+
+class Offer(Wire):
+    """A snapshot that the sender has, by the height and the digest of its manifest."""
+
+    height: Height
+    digest: Hash
+
+
+class Snapshots(Wire):
+    """The height that the sender has committed, and its snapshots."""
+
+    height: Height
+    offers: Annotated[tuple[Offer, ...], Meta(max_length=OFFERS_MAX)]
+
+
+class GetSnapshot(Wire):
+    """Asks for the head of a snapshot."""
+
+    height: Height
+    digest: Hash
+
+
+class Snapshot(Wire):
+    """A head (node/snapshots/format.py), canonical; empty if it is not here (any more)."""
+
+    digest: Hash
+    head: bytes
+
+
+class GetChunk(Wire):
+    """Asks for a chunk."""
+
+    hash: Hash
+
+
+class Chunk(Wire):
+    """A chunk; empty if it is not here (any more)."""
+
+    hash: Hash
+    data: Annotated[bytes, Meta(max_length=CHUNK_BYTES_MAX)]
 
 
 class BlockBody(Wire):

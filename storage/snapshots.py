@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from threading import Lock
 from typing import Final, NamedTuple
 
 from storage.files import TEMP_SUFFIX, DiskFiles, Files, replace_file
@@ -36,13 +37,22 @@ class SnapshotFiles:
     DiskFailedError.
     """
 
-    __slots__ = ("_files", "_path", "chunks")
+    __slots__ = ("_chunks", "_files", "_opening", "_path")
 
     def __init__(self, path: Path, *, files: Files | None = None) -> None:
-        """Open them, creating the directory if it is not there."""
+        """Touches nothing yet."""
         self._path = path
         self._files: Files = DiskFiles() if files is None else files
-        self.chunks = VaultDirectory(path / "chunks", files=self._files)
+        self._chunks: VaultDirectory | None = None
+        self._opening = Lock()
+
+    @property
+    def chunks(self) -> VaultDirectory:
+        """The chunks by their hashes. The first use creates the directory if it is not there."""
+        with self._opening:
+            if self._chunks is None:
+                self._chunks = VaultDirectory(self._path / "chunks", files=self._files)
+            return self._chunks
 
     def names(self) -> tuple[SnapshotName, ...]:
         """All snapshots that are whole, ascending."""

@@ -18,7 +18,7 @@ from devnet.sim.world import World
 from medquorum.block import Validator
 from medquorum.genesis import Genesis, GenesisOrg, GenesisParam
 from medquorum.keys import SigningKey, derive_seed
-from node.config.schema import P2P, Config, Consensus
+from node.config.schema import P2P, Config, Consensus, Snapshots, Sync
 from node.ledger.params import ACTIVATION_HEIGHTS
 from node.ledger.registry import Registry
 from node.ledger.types import BUILT_IN
@@ -81,7 +81,9 @@ class Cluster:
                     round_ms=options.round_ms,
                     round_ms_max=options.round_ms_max,
                     resend_ms=options.resend_ms,
-                )
+                ),
+                snapshots=Snapshots(interval_heights=0),
+                sync=Sync(mode="blocks"),
             ),
             disk=SimDisk(Dice(rng.random())),
         )

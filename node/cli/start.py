@@ -61,10 +61,14 @@ def start(home: Path, passphrase_file: Path | None, **flags: str | None) -> int:
     base = config.base
     log = configure(base.log_level, base.log_format, base.moniker)
     watchdogs: list[Watchdog] = []
+    # More than once if the node starts again, on a chain that takes the place of its own.
+    bound: list[Endpoints] = []
 
     def ready(endpoints: Endpoints) -> None:
         log.info("ready", port=endpoints.rpc)
-        watchdogs.append(_watch(config, endpoints))
+        bound.append(endpoints)
+        if not watchdogs:
+            watchdogs.append(_watch(config, lambda: bound[-1]))
 
     try:
         return run_daemon(place, loaded, passphrase=passphrase, log=log, ready=ready)
@@ -73,8 +77,8 @@ def start(home: Path, passphrase_file: Path | None, **flags: str | None) -> int:
             watchdog.stop()
 
 
-def _watch(config: Config, endpoints: Endpoints) -> Watchdog:
+def _watch(config: Config, endpoints: Callable[[], Endpoints]) -> Watchdog:
     host = "localhost" if config.ops.host in _ANY_ADDRESS else config.ops.host
-    watchdog = Watchdog(os.environ, lambda: ask_readiness(host, endpoints.ops))
+    watchdog = Watchdog(os.environ, lambda: ask_readiness(host, endpoints().ops))
     watchdog.ready()
     return watchdog

@@ -133,6 +133,33 @@ class Storage(_Section, frozen=True):
     cache_bytes: Annotated[Positive, Meta(description="LevelDB's block cache.")] = 64 * 1024 * 1024
 
 
+class Snapshots(_Section, frozen=True):
+    """Snapshots of the ledger, from which new nodes begin."""
+
+    interval_heights: Annotated[
+        NonNegative,
+        Meta(
+            description="A snapshot is made at every multiple of this height, in the background. "
+            "0: none. Members that choose the same can compare and back each other up."
+        ),
+    ] = 10_000
+    keep: Annotated[
+        Positive, Meta(le=8, description="How many snapshots are kept, the latest ones.")
+    ] = 2
+
+
+class Sync(_Section, frozen=True):
+    """How a node catches up."""
+
+    mode: Annotated[
+        Literal["auto", "blocks"],
+        Meta(
+            description="auto: a node without any block begins with a snapshot of its peers, if "
+            "they have one, and keeps no blocks before it. blocks: it fetches every block."
+        ),
+    ] = "auto"
+
+
 class Threads(_Section, frozen=True):
     """Worker threads."""
 
@@ -203,6 +230,8 @@ class Config(_Section, frozen=True):
     consensus: Consensus = msgspec.field(default_factory=Consensus)
     mempool: Mempool = msgspec.field(default_factory=Mempool)
     storage: Storage = msgspec.field(default_factory=Storage)
+    snapshots: Snapshots = msgspec.field(default_factory=Snapshots)
+    sync: Sync = msgspec.field(default_factory=Sync)
     threads: Threads = msgspec.field(default_factory=Threads)
     vault: Vault = msgspec.field(default_factory=Vault)
     disk: Disk = msgspec.field(default_factory=Disk)

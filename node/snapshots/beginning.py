@@ -92,6 +92,21 @@ def put_in_place(home: Home) -> bool:
     return True
 
 
+def build_ready(
+    home: Home,
+    head: SnapshotHead,
+    files: SnapshotFiles,
+    *,
+    genesis: Genesis,
+    registry: Registry,
+    open_kv: OpenKV,
+) -> None:
+    """Build a chain that the next start of the node takes. Raises what `build_chain` raises."""
+    building = home.chain_building
+    build_chain(building, head, files, genesis=genesis, registry=registry, open_kv=open_kv)
+    mark_ready(home)
+
+
 def mark_ready(home: Home) -> None:
     """What was built is whole: the next opening takes it. Durable on return."""
     files = DiskFiles()

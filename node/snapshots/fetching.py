@@ -1,0 +1,263 @@
+"""State sync: a node without blocks begins with a snapshot of its peers (docs/spec/snapshot.md,
+section 5).
+
+Nothing is believed. The head proves itself from the genesis, chunks hash to what the manifest says,
+and what was built from them must have the certified root, or the snapshot is refuted and all who
+offered it are dropped by name. Where that leaves nobody, blocks are fetched instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
+
+from structlog.typing import FilteringBoundLogger
+
+from medquorum.codec import decode, encode
+from medquorum.errors import DecodeError, VerificationError
+from medquorum.genesis import Genesis
+from medquorum.quorum import may_lie
+from node.errors import ChainReplaced
+from node.limits import SYNC_HEIGHT_CLAIM_MAX
+from node.snapshots.asking import Peers, Questions
+from node.snapshots.errors import FalseSnapshotError
+from node.snapshots.format import ChunkRef, SnapshotHead, verify_head
+from node.snapshots.limits import (
+    AHEAD_MIN,
+    CHUNKS_IN_FLIGHT_MAX,
+    HEAD_BYTES_MAX,
+    OFFER_WAIT_S,
+    PEER_CHUNKS_MAX,
+    PROGRESS_CHUNKS,
+    REFUTED_MAX,
+    SEARCHES_MAX,
+    SILENCES_MAX,
+)
+from node.threads import Worker
+from node.wire import Snapshots
+from storage.errors import BlobNotFoundError, DamagedBlobError
+from storage.snapshots import SnapshotFiles, SnapshotName
+
+Found = dict[SnapshotName, list[bytes]]
+"""Snapshots with the peers that offer them."""
+
+
+class StateSync:
+    """Lives on the event loop. `run` is called once.
+
+    `height` is our tip. `build` makes the chain of a proven head whose chunks are here, ready to
+    take the place of ours; it runs on `worker` and raises FalseSnapshotError.
+    """
+
+    def __init__(
+        self,
+        genesis: Genesis,
+        peers: Peers,
+        files: SnapshotFiles,
+        *,
+        enabled: bool,
+        height: Callable[[], int],
+        build: Callable[[SnapshotHead], None],
+        worker: Worker,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self.questions = Questions(peers)
+        self._genesis = genesis
+        self._peers = peers
+        self._files = files
+        self._enabled = enabled
+        self._height = height
+        self._build = build
+        self._worker = worker
+        self._log = log
+        self._met = asyncio.Event()
+        self._refuted: set[bytes] = set()
+        self._fetched = 0
+
+    def met(self) -> None:
+        """A peer has connected."""
+        self._met.set()
+
+    def lost(self, peer: bytes) -> None:
+        """A peer is gone."""
+        self.questions.lost(peer)
+
+    async def run(self) -> None:
+        """Return if this node has blocks, or no peer a snapshot that is true and worth it.
+
+        Raises ChainReplaced once a chain that begins with one is ready.
+        """
+        if not self._enabled or self._height() > 0:
+            return
+        while not self._peers.connected():
+            self._met.clear()
+            await self._met.wait()
+        for _ in range(SEARCHES_MAX):
+            found = await self._search()
+            name = self._best(found)
+            if name is None:
+                break
+            if await self._take(name, found[name]):
+                self._log.info("state_sync_done", height=name.height, digest=name.digest)
+                raise ChainReplaced(name.height)
+        self._log.info("state_sync_passed_over", reason="no_snapshot", height=self._height())
+
+    async def _search(self) -> Found:
+        """Ask everybody who is connected, and who connects meanwhile, for a while.
+
+        A network whose members have no blocks worth it is not waited for.
+        """
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + OFFER_WAIT_S
+        asked: dict[bytes, asyncio.Task[Snapshots | None]] = {}
+        met: asyncio.Task[bool] | None = None
+        try:
+            while (left_s := until_s - loop.time()) > 0 and self._height() == 0:
+                for peer in self._peers.connected():
+                    if peer not in asked:
+                        asked[peer] = loop.create_task(self.questions.snapshots(peer))
+                answers = [task.result() for task in asked.values() if task.done()]
+                if len(answers) == len(asked) and all(
+                    answer is None or answer.height < AHEAD_MIN for answer in answers
+                ):
+                    break
+                self._met.clear()
+                met = loop.create_task(self._met.wait())
+                open_tasks = [task for task in asked.values() if not task.done()]
+                await asyncio.wait(
+                    [*open_tasks, met], timeout=left_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                met.cancel()
+            return _offers((peer, task.result()) for peer, task in asked.items() if task.done())
+        finally:
+            for waiting in (*asked.values(), *([] if met is None else [met])):
+                waiting.cancel()
+
+    def _best(self, found: Found) -> SnapshotName | None:
+        """The latest one that more peers offer than may lie; if there is none, the latest one.
+
+        Members that make snapshots at the same heights offer the same ones: digests are equal.
+        """
+        peers = {peer for offering in found.values() for peer in offering}
+        liars = may_lie(self._genesis.engine, max(len(peers), 1))
+        usable = [
+            name
+            for name in found
+            if self._height() + AHEAD_MIN <= name.height <= SYNC_HEIGHT_CLAIM_MAX
+            and name.digest not in self._refuted
+        ]
+        if self._height() > 0 or len(self._refuted) >= REFUTED_MAX:
+            return None
+        return max(usable, key=lambda name: (len(found[name]) > liars, name), default=None)
+
+    async def _take(self, name: SnapshotName, offering: Sequence[bytes]) -> bool:
+        """Fetch a snapshot, prove it and build a chain from it. Whether that worked."""
+        self._log.info("state_sync", height=name.height, digest=name.digest, count=len(offering))
+        head = await self._head(name, offering)
+        if head is None:
+            self._refuted.add(name.digest)
+            return False
+        if not await self._fetch(head, offering):
+            return False
+        try:
+            await self._worker.run(self._build, head)
+            await self._worker.run(self._files.keep, name, encode(head))
+        except FalseSnapshotError as error:
+            self._log.error(
+                "snapshot_refuted", height=name.height, digest=name.digest, detail=str(error)
+            )
+            self._refuted.add(name.digest)
+            for peer in offering:
+                self._peers.punish(peer, f"false_{error.reason}")
+            return False
+        except (BlobNotFoundError, DamagedBlobError) as error:
+            # Our own disk lost what was checked when it came: fetch it again.
+            self._log.error("snapshot_chunk_damaged", detail=str(error))
+            await self._worker.run(self._files.chunks.delete, error.blob_id)
+            return False
+        return True
+
+    async def _head(self, name: SnapshotName, offering: Sequence[bytes]) -> SnapshotHead | None:
+        """A head that proves itself, from the first peer that has one."""
+        for peer in offering:
+            data = await self.questions.head(peer, name)
+            if not data:
+                self._peers.dropped("snapshot_stalled" if data is None else "snapshot_gone")
+                continue
+            try:
+                return await self._worker.run(self._proven, name, data)
+            except VerificationError as error:
+                self._peers.punish(peer, f"bad_snapshot_{error.reason}")
+            except DecodeError as error:
+                self._peers.punish(peer, f"bad_snapshot_{error.code}")
+        return None
+
+    def _proven(self, name: SnapshotName, data: bytes) -> SnapshotHead:
+        head = decode(SnapshotHead, data, size_max=HEAD_BYTES_MAX)
+        if head.manifest.name() != name:
+            raise VerificationError("snapshot_digest", "it is another snapshot")
+        verify_head(head, self._genesis)
+        return head
+
+    async def _fetch(self, head: SnapshotHead, offering: Sequence[bytes]) -> bool:
+        """Have all chunks here, from everybody who offers them at once. False if nobody is left.
+
+        What an interrupted fetch, or another snapshot, left here is not asked for again.
+        """
+        todo = deque(await self._worker.run(self._missing, head))
+        total, self._fetched = len(todo), 0
+        able = list(offering)
+        while todo and able:
+            asking = [peer for _ in range(PEER_CHUNKS_MAX) for peer in able]
+            passed_over: set[bytes] = set()
+            async with asyncio.TaskGroup() as group:
+                for peer in asking[:CHUNKS_IN_FLIGHT_MAX]:
+                    group.create_task(self._fetch_from(peer, todo, passed_over, total))
+            able = [peer for peer in able if peer not in passed_over]
+        return not todo
+
+    def _missing(self, head: SnapshotHead) -> list[ChunkRef]:
+        refs = {ref.hash: ref for ref in head.manifest.chunks()}
+        return [ref for ref in refs.values() if not self._files.chunks.has(ref.hash)]
+
+    async def _fetch_from(
+        self, peer: bytes, todo: deque[ChunkRef], passed_over: set[bytes], total: int
+    ) -> None:
+        """Fetch from one peer, one chunk after the other, until none is left to begin."""
+        silences = 0
+        while todo and peer not in passed_over:
+            ref = todo.popleft()
+            data = await self.questions.chunk(peer, ref.hash)
+            if data and sha256(data).digest() == ref.hash and len(data) == ref.size:
+                await self._worker.run(self._files.chunks.put, data)
+                silences = 0
+                self._count(total)
+                continue
+            todo.append(ref)
+            if data is None:
+                silences += 1
+                if silences < SILENCES_MAX:
+                    continue
+                self._peers.dropped("snapshot_stalled")
+            elif data == b"":
+                self._peers.dropped("snapshot_gone")
+            else:
+                self._peers.punish(peer, "bad_snapshot_chunk")
+            passed_over.add(peer)
+
+    def _count(self, total: int) -> None:
+        self._fetched += 1
+        if self._fetched % PROGRESS_CHUNKS == 0 or self._fetched == total:
+            self._log.info("state_sync_fetched", count=self._fetched, total=total)
+
+
+def _offers(answers: Iterable[tuple[bytes, Snapshots | None]]) -> Found:
+    found: Found = {}
+    for peer, answer in answers:
+        for offer in () if answer is None else answer.offers:
+            offering = found.setdefault(SnapshotName(offer.height, offer.digest), [])
+            if peer not in offering:
+                offering.append(peer)
+    return found
