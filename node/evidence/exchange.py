@@ -29,8 +29,8 @@ from storage.wal import WriteAheadLog
 class Peers(Protocol):
     """The network, as the exchange needs it."""
 
-    def connected(self) -> tuple[bytes, ...]:
-        """Node keys of the connected peers."""
+    def members(self) -> tuple[bytes, ...]:
+        """Node keys of the connected peers that the chain admits."""
         ...
 
     def send(self, peer: bytes, kind: FrameKind, message: Wire) -> bool:
@@ -111,7 +111,11 @@ class EvidenceExchange:
             self._note(peer, evidence_id)
 
     def on_tip(self, peer: bytes) -> None:
-        """A peer is there: offer it what it may lack, some at a time."""
+        """A peer is there: offer it what it may lack, some at a time. Who is no member gets
+        nothing, and could not say that it has it.
+        """
+        if len(self.book) == 0 or peer not in self._peers.members():
+            return
         known = self._settled.setdefault(peer, set())
         lacking = (
             [evidence for _, evidence in self.book.items() if evidence.id() not in known]
@@ -165,7 +169,7 @@ class EvidenceExchange:
             evidence=evidence.id(),
             peer=source,
         )
-        for peer in self._peers.connected():
+        for peer in self._peers.members():
             if peer != source:
                 self._offer(peer, (evidence,))
 

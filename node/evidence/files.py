@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from medquorum.evidence import Evidence
 from medquorum.evidence_file import EvidenceFile
-from medquorum.invariants import InvariantBroken
 from node.receipts import certified_at, history_before
 from storage.chain import ChainStore
 
 
-def evidence_file(blocks: ChainStore, evidence: Evidence) -> bytes:
-    """The file of a piece of evidence whose height is at most the one after the tip."""
+def evidence_file(blocks: ChainStore, evidence: Evidence) -> bytes | None:
+    """The file of a piece of evidence whose height is at most the one after the tip; None if the
+    block below is not here: the node began above it.
+    """
     below = certified_at(blocks, evidence.height - 1) if evidence.height > 1 else None
     if below is None and evidence.height > 1:
-        raise InvariantBroken(f"height {evidence.height - 1} is below kept evidence, and missing")
+        return None
     return EvidenceFile(evidence, below, history_before(blocks, evidence.height)).dump()

@@ -15,7 +15,7 @@ from medquorum.hashing import HASH_BYTES
 from node.errors import RefusedError
 from node.evidence.files import evidence_file
 from node.limits import PAGE_DEFAULT, PAGE_MAX
-from node.rpc.errors import wrong_field
+from node.rpc.errors import HeightError, wrong_field
 from node.rpc.routes import JSON, Answer, AnyRoute, Base64, Call, Hex, Params, Route, answer
 
 
@@ -92,6 +92,9 @@ async def get_evidence_file(call: Call[Params]) -> web.StreamResponse:
     _, evidence = _found(call)
     services = call.services
     data = await services.readers.run(evidence_file, services.chain.blocks, evidence)
+    if data is None:
+        detail = "this node does not keep the block below; another one does"
+        raise HeightError("pruned", detail, evidence.height - 1)
     name = f'attachment; filename="{evidence.id().hex()}.evidence.json"'
     return web.Response(body=data, content_type=JSON, headers={"Content-Disposition": name})
 
@@ -170,7 +173,7 @@ ROUTES: Final[tuple[AnyRoute, ...]] = (
         params=Params,
         handle=get_evidence_file,
         answers={200: Answer("The file (docs/spec/evidence.md)", dict[str, object])},
-        problems=("not_found",),
+        problems=("not_found", "pruned"),
         path_help=_ID,
     ),
 )

@@ -43,7 +43,7 @@ class Wires:
         self.reasons: list[str] = []
         self.counted: list[str] = []
 
-    def connected(self) -> tuple[bytes, ...]:
+    def members(self) -> tuple[bytes, ...]:
         return (NEAR, FAR)
 
     def send(self, peer: bytes, kind: FrameKind, message: Wire) -> bool:
@@ -200,6 +200,13 @@ async def test_a_peer_is_offered_what_it_may_lack_until_it_says_otherwise(tmp_pa
         desk.wires.sent.clear()
         desk.exchange.on_tip(FAR)
         assert len(desk.wires.offered(FAR)) == 4
+
+
+async def test_who_is_no_member_is_offered_nothing(tmp_path: Path) -> None:
+    async with a_desk(tmp_path / "log") as desk:
+        await desk.hear(NEAR, evidence_against(LIAR, CHAIN, 1))
+        desk.exchange.on_tip(b"stranger")
+        assert desk.wires.offered(b"stranger") == []
 
 
 async def test_a_peer_cannot_make_us_remember_more_than_we_hold(tmp_path: Path) -> None:

@@ -85,3 +85,12 @@ async def test_what_is_not_held_is_not_found_and_what_is_no_id_is_refused(tmp_pa
         ):
             async with api.get(f"/v1/evidence{path}") as answer:
                 assert (answer.status, (await answer.json())["code"]) == (status, code), path
+
+
+async def test_a_node_that_lacks_the_block_below_says_so(tmp_path: Path) -> None:
+    async with local_node(tmp_path) as node, node.api() as api:
+        evidence = accuse(node, 5, EvidenceKind.AMNESIA)
+        async with api.get(f"/v1/evidence/{evidence.id().hex()}/file") as answer:
+            assert (await answer.json())["code"] == "pruned"
+        async with api.get(f"/v1/evidence/{evidence.id().hex()}") as answer:
+            assert answer.status == 200
