@@ -10,7 +10,7 @@ from devnet.sim.disk import Backup
 from devnet.sim.machine import Machine
 from devnet.sim.network import Lose
 from devnet.sim.trapnames import TRAPS
-from devnet.sim.traps import Trap
+from devnet.sim.traps import Trap, trap_of
 from medquorum.quorum import faulty
 from node.wire import FrameKind
 
@@ -93,7 +93,10 @@ class Nemesis:
 
     def _trap(self) -> None:
         """Another trap: the one before has caught a leader or not."""
-        self._cluster.net.lose = Trap(self._cluster, self._cluster.options.aim)
+        known = self._cluster.net.lose
+        if isinstance(known, Trap) and known.busy_until_us > self._world.now_us:
+            return
+        self._cluster.net.lose = trap_of(self._cluster, self._cluster.options.aim)
 
     def _pause(self) -> None:
         rng = self._world.rng

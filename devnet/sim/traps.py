@@ -7,7 +7,10 @@ then its leader is gone. What it loses and whom it strikes, a network and a powe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
+
+from typing_extensions import override
 
 from consensus.messages import DecidedMessage, Message, decode_message
 from consensus.raft.messages import (
@@ -15,41 +18,39 @@ from consensus.raft.messages import (
     Append,
     Decision,
     Grant,
+    HeartbeatReply,
     PreVoteReply,
+    PreVoteRequest,
     TimeoutNow,
 )
 from consensus.wishes import TransferAsked
 from devnet.sim.cluster import Cluster
 from devnet.sim.machine import Machine
-from devnet.sim.trapnames import ALONE, LATE_ACKS, MINORITY, SPLIT, TAKEOVER
+from devnet.sim.trapnames import ALONE, LATE_ACKS, MAJORITY, MINORITY, SPLIT, TAKEOVER
+from devnet.sim.world import US_PER_MS
 from node.wire import FrameKind
 from p2p.model import Lane
 
 NOBODY: Final = -1
+STRIKES_PER_APPEND: Final = 0.05
+LATE_MAX: Final = 8.0
+"""After so many election timeouts a trap in which nobody was caught lets everything pass."""
 
 
 class Trap:
-    """Implements network.Lose for one term of one height, then lets everything pass."""
+    """Implements network.Lose until it has struck; then everything passes."""
 
-    def __init__(self, cluster: Cluster, aim: str) -> None:
-        self._cluster, self._aim = cluster, aim
-        self._rng = cluster.world.rng
-        self._keeps_acks = self._rng.chance(0.5)
-        self._hears, self._is_heard = self._rng.choice(
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster, self.world, self.rng = cluster, cluster.world, cluster.world.rng
+        self.machines, self.round_ms = cluster.net.machines, cluster.options.round_ms
+        self.over = False
+        self.struck = False
+        self.busy_until_us = 0
+        """It is about to catch somebody, and not to be replaced before."""
+        self._lonely = NOBODY
+        self._hears, self._is_heard = self.rng.choice(
             ((False, False), (True, False), (False, True))
         )
-        self._over = False
-        self._struck = False
-        self._lonely = NOBODY
-        self._place: tuple[int, int] | None = None
-        self._leader = NOBODY
-        self._chosen: frozenset[int] = frozenset()
-        """Who gets the entry."""
-        self._acked: set[int] = set()
-        self._order: tuple[int, bytes, bytes] | None = None
-        """The order to take over that is held back: from whom, to which node key, its bytes."""
-        self._heir = NOBODY
-        self._asked = False
 
     def __call__(self, sender: int, receiver: int, kind: int, payload: bytes) -> bool:
         """Whether a frame is lost."""
@@ -57,137 +58,252 @@ class Trap:
             return True
         if self._lonely == receiver and not self._hears:
             return True
-        if kind != FrameKind.CONSENSUS or self._over:
+        if kind != FrameKind.CONSENSUS or self.over:
             return False
-        message = decode_message(payload)
-        if self._aim == SPLIT:
-            return self._splits(sender, message)
-        if self._aim == LATE_ACKS:
-            return self._delays(sender, message)
-        if self._aim == ALONE:
-            return self._isolates(sender, message)
-        if isinstance(message, TimeoutNow) and self._aim == TAKEOVER:
-            return self._holds(sender, receiver, payload)
-        return self._catches(sender, receiver, message)
+        return self.loses(sender, receiver, decode_message(payload), payload)
 
-    def _splits(self, sender: int, message: Message) -> bool:
-        """Now and then the leader goes, and then votes get lost."""
-        if isinstance(message, Append) and not self._struck and self._rng.chance(0.05):
-            self._strike_soon(sender)
-        return isinstance(message, Grant | PreVoteReply) and self._rng.chance(0.5)
+    def loses(self, sender: int, receiver: int, message: Message, payload: bytes) -> bool:
+        """The same for what engines say, until the trap is over."""
+        raise NotImplementedError
 
-    def _delays(self, sender: int, message: Message) -> bool:
-        """The links to the leader become slow, by an election timeout and more."""
-        net, round_ms = self._cluster.net, self._cluster.options.round_ms
-        if isinstance(message, Append):
-            self._over = True
-            for machine in net.machines:
-                factor = self._rng.uniform(0.5, 3.0) * round_ms / self._cluster.options.delay_ms
-                net.slow[machine.place, sender] = factor
-            self._cluster.world.later_ms(self._rng.uniform(1, 3) * round_ms, net.slow.clear)
-            self._cluster.world.note(f"trap: answers to {net.machines[sender].name} are late")
+    def voters(self) -> list[Machine]:
+        """Those that may be caught."""
+        return [m for m in self.machines if m.is_up and m.validator is not None and not m.retired]
+
+    def say_late(self, sender: int, receiver: int, payload: bytes) -> None:
+        """Let through what was held back."""
+        key = self.machines[receiver].node_key.public
+        machine = self.machines[sender]
+        self.cluster.net.transmit(machine, key, Lane.CONSENSUS, FrameKind.CONSENSUS, payload)
+
+    def strike_soon(self, place: int, after_ms: float = 0.0) -> None:
+        """The leader dies, or nobody hears it any more, for a few election timeouts."""
+        self.struck = True
+        self.world.later_ms(after_ms + self.rng.uniform(0.0, 5.0), lambda: self._strike(place))
+
+    def leave_alone(self, place: int) -> None:
+        """Cut a machine off for a while."""
+        self._lonely = place
+        name = self.machines[place].name
+        self.world.note(f"trap: {name} is alone, hears {self._hears}, is heard {self._is_heard}")
+        self.world.later_ms(self.rng.uniform(1.0, 5.0) * self.round_ms, self._rejoin)
+
+    def _strike(self, place: int) -> None:
+        machine = self.machines[place]
+        self.over, self.struck = not self.stays, False
+        if self.rng.chance(0.3):
+            self.leave_alone(place)
+        elif machine.is_up and machine.restart_ms is not None:
+            usual, machine.restart_ms = machine.restart_ms, (0.2 * self.round_ms, 5 * self.round_ms)
+            machine.crash(power=self.rng.chance(0.5), why="the leader goes")
+            machine.restart_ms = usual
+
+    @property
+    def stays(self) -> bool:
+        """Whether it goes on after it has struck."""
         return False
 
-    def _isolates(self, sender: int, message: Message) -> bool:
-        if isinstance(message, Append):
-            self._over = True
-            self._leave_alone(sender)
-        return False
+    def _rejoin(self) -> None:
+        self._lonely = NOBODY
 
-    def _holds(self, sender: int, receiver: int, payload: bytes) -> bool:
-        """The order is late."""
-        heir = self._cluster.net.machines[receiver]
-        if self._order is None:
-            self._heir, self._order = receiver, (sender, heir.node_key.public, payload)
-            self._cluster.world.note(f"trap: {heir.name} will hear late that it shall lead")
+
+class SplitVotes(Trap):
+    """Now and then the leader goes, and half of the votes get lost: many terms for a height."""
+
+    @override
+    def loses(self, sender: int, receiver: int, message: Message, payload: bytes) -> bool:
+        """See Trap."""
+        entry = isinstance(message, Append) and not self.struck
+        if entry and self.rng.chance(STRIKES_PER_APPEND):
+            self.strike_soon(sender)
+        return isinstance(message, Grant | PreVoteReply) and self.rng.chance(0.5)
+
+    @property
+    @override
+    def stays(self) -> bool:
+        """See Trap."""
         return True
 
-    def _catches(self, sender: int, receiver: int, message: Message) -> bool:
+
+class LeaderAlone(Trap):
+    """The leader is cut off as soon as it has sent an entry to somebody."""
+
+    @override
+    def loses(self, sender: int, receiver: int, message: Message, payload: bytes) -> bool:
+        """See Trap."""
+        if isinstance(message, Append):
+            self.over = True
+            self.leave_alone(sender)
+        return False
+
+
+class LateAcks(Trap):
+    """The acks of one term arrive when their leader leads another one, with the same entry.
+
+    Nobody answers it, so it stops leading; nobody else gets to campaign, so it leads again; and
+    then the acks of the first term come before those of the second.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self._place: tuple[int, int] | None = None
+        self._leader = NOBODY
+        self._held: dict[int, bytes] = {}
+        """The ack of the first term, by its sender."""
+        self._again = False
+
+    @override
+    def loses(self, sender: int, receiver: int, message: Message, payload: bytes) -> bool:
+        """See Trap."""
+        match message:
+            case Append():
+                self._append(sender, (message.height, message.term))
+                return False
+            case Ack() if receiver == self._leader:
+                if (message.height, message.term) == self._place:
+                    self._held.setdefault(sender, payload)
+                return True
+            case HeartbeatReply() if receiver == self._leader:
+                return (message.height, message.term) == self._place
+            case PreVoteRequest():
+                return self._place is not None and sender != self._leader
+            case _:
+                return False
+
+    def _append(self, sender: int, place: tuple[int, int]) -> None:
+        if self._place is None:
+            self._place, self._leader = place, sender
+            self.world.note(f"trap: the acks of {place} will be late")
+            self.world.later_ms(LATE_MAX * self.round_ms, self._release)
+            self.busy_until_us = self.world.now_us + int(LATE_MAX * self.round_ms * US_PER_MS)
+        elif sender == self._leader and place > self._place and not self._again:
+            self._again = True
+            self.world.later_ms(self.rng.uniform(0.0, 1.0) * self.round_ms, self._release)
+        elif sender != self._leader and place > self._place:
+            self._release()
+
+    def _release(self) -> None:
+        if not self.over:
+            self.over, self.busy_until_us = True, 0
+            for sender, payload in self._held.items():
+                self.say_late(sender, self._leader, payload)
+
+
+class LeaderGone(Trap):
+    """The leader goes once a majority has its entry, or (`few`) some have it and no majority.
+
+    Nobody hears that the entry is decided. Whether the leader itself learns it is chance.
+    """
+
+    def __init__(self, cluster: Cluster, *, few: bool) -> None:
+        super().__init__(cluster)
+        self._few = few
+        self._keeps_acks = self.rng.chance(0.5)
+        self._place: tuple[int, int] | None = None
+        self._leader = NOBODY
+        self._chosen: frozenset[int] = frozenset()
+        """Who gets the entry."""
+        self._acked: set[int] = set()
+        self.spared = NOBODY
+        """Who does not get the entry in any case."""
+
+    @override
+    def loses(self, sender: int, receiver: int, message: Message, payload: bytes) -> bool:
+        """See Trap."""
         match message:
             case Append():
                 place = (message.height, message.term)
-                if self._place is None and self._may_begin(sender):
+                if self._place is None and self.may_begin(sender):
                     self._begin(sender, place)
-                # Whoever was chosen hears nothing further of this leader: no next entry either.
+                # Nobody hears anything further of this leader: no next entry either.
                 mine = self._place is not None and sender == self._leader
                 return mine and (place != self._place or receiver not in self._chosen)
             case Ack() if (message.height, message.term) == self._place:
                 self._acked.add(sender)
-                if self._chosen <= self._acked:
-                    self._spring()
+                if self._chosen <= self._acked and not self.struck:
+                    self.spring(self._leader)
                 return not self._keeps_acks
             case Decision() | DecidedMessage():
                 return self._place is not None and message.height >= self._place[0]
             case _:
                 return False
 
-    def _may_begin(self, sender: int) -> bool:
-        """For a late takeover, only once the leader that was to go has gone on instead."""
-        if self._aim != TAKEOVER:
-            return True
-        if not self._asked:
-            self._asked = True
-            self._ask_for_transfer(sender)
-        return self._order is not None and sender == self._order[0]
+    def may_begin(self, sender: int) -> bool:
+        """Whether this leader's next entry is the one."""
+        del sender
+        return True
+
+    def spring(self, leader: int) -> None:
+        """The entry is where it should be."""
+        self.strike_soon(leader)
 
     def _begin(self, sender: int, place: tuple[int, int]) -> None:
         self._place, self._leader = place, sender
-        others = [m.place for m in self._voters() if m.place not in (sender, self._heir)]
-        needed = (len(others) + 1 + (self._heir != NOBODY)) // 2
-        if self._aim == MINORITY:
-            needed = self._rng.randint(0, max(0, needed - 1))
-        self._chosen = frozenset(self._rng.sample(others, min(needed, len(others))))
-        names = [self._cluster.net.machines[place].name for place in sorted(self._chosen)]
-        self._cluster.world.note(f"trap: the entry of {place} reaches {names} only")
+        others = [m.place for m in self.voters() if m.place not in (sender, self.spared)]
+        needed = (len(others) + 1 + (self.spared != NOBODY)) // 2
+        if self._few:
+            needed = self.rng.randint(0, max(0, needed - 1))
+        self._chosen = frozenset(self.rng.sample(others, min(needed, len(others))))
+        names = [self.machines[one].name for one in sorted(self._chosen)]
+        self.world.note(f"trap: the entry of {place} reaches {names} only")
         if len(self._chosen) == 0:
-            self._spring()
+            self.spring(sender)
 
-    def _voters(self) -> list[Machine]:
-        machines = self._cluster.net.machines
-        return [m for m in machines if m.is_up and m.validator is not None and not m.retired]
 
-    def _spring(self) -> None:
-        """It is where it should be: now the leader goes, and the order to take over arrives."""
-        if self._struck:
-            return
-        self._strike_soon(self._leader)
+class LateTakeover(LeaderGone):
+    """The order to take over arrives after the leader has given up the wish, at one who lacks its
+    next entry. A majority has it by then.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster, few=False)
+        self._asked = False
+        self._order: tuple[int, bytes] | None = None
+        """From whom the order is, and its bytes."""
+
+    @override
+    def loses(self, sender: int, receiver: int, message: Message, payload: bytes) -> bool:
+        """See Trap."""
+        if not isinstance(message, TimeoutNow):
+            return super().loses(sender, receiver, message, payload)
+        if self._order is None:
+            self.spared, self._order = receiver, (sender, payload)
+            name = self.machines[receiver].name
+            self.world.note(f"trap: {name} will hear late that it shall lead")
+        return not self.struck
+
+    @override
+    def may_begin(self, sender: int) -> bool:
+        """Once the leader that was to go has gone on instead."""
+        if not self._asked:
+            self._asked = True
+            self._ask_for_transfer(self.machines[sender])
+        return self._order is not None and sender == self._order[0]
+
+    @override
+    def spring(self, leader: int) -> None:
+        """The leader goes when the order has arrived: its connections end with it."""
+        self.strike_soon(leader, after_ms=self.cluster.options.delay_ms)
         if self._order is not None:
-            sender, key, payload = self._order
-            machine = self._cluster.net.machines[sender]
-            self._cluster.net.transmit(machine, key, Lane.CONSENSUS, FrameKind.CONSENSUS, payload)
+            self.say_late(self._order[0], self.spared, self._order[1])
 
-    def _strike_soon(self, place: int) -> None:
-        self._struck = True
-        self._cluster.world.later_ms(self._rng.uniform(0.0, 5.0), lambda: self._strike(place))
-
-    def _strike(self, place: int) -> None:
-        """The leader dies, or nobody hears it any more, for a few election timeouts."""
-        self._sprung = self._aim != SPLIT
-        machine, round_ms = self._cluster.net.machines[place], self._cluster.options.round_ms
-        self._lonely = -1
-        if self._rng.chance(0.3):
-            self._leave_alone(place)
-        elif machine.is_up and machine.restart_ms is not None:
-            usual, machine.restart_ms = machine.restart_ms, (0.2 * round_ms, 5.0 * round_ms)
-            machine.crash(power=self._rng.chance(0.5), why="the leader goes")
-            machine.restart_ms = usual
-
-    def _leave_alone(self, place: int) -> None:
-        machine, round_ms = self._cluster.net.machines[place], self._cluster.options.round_ms
-        self._lonely = place
-        self._cluster.world.note(
-            f"trap: {machine.name} is alone, hears {self._hears}, is heard {self._is_heard}"
-        )
-        self._cluster.world.later_ms(self._rng.uniform(1.0, 5.0) * round_ms, self._rejoin)
-
-    def _rejoin(self) -> None:
-        self._lonely = NOBODY
-
-    def _ask_for_transfer(self, leader: int) -> None:
-        """As an operator would: the next heights begin with a transfer."""
-        machine = self._cluster.net.machines[leader]
-        others = [m for m in self._voters() if m is not machine]
-        if machine.node is not None and len(others) > 0:
-            heir = self._rng.choice(others).validator
+    def _ask_for_transfer(self, leader: Machine) -> None:
+        """As an operator would."""
+        others = [m for m in self.voters() if m is not leader]
+        if leader.node is not None and len(others) > 0:
+            heir = self.rng.choice(others).validator
             if heir is not None:
-                machine.node.inbox.post(TransferAsked(heir.public))
+                leader.node.inbox.post(TransferAsked(heir.public))
+
+
+def trap_of(cluster: Cluster, aim: str) -> Trap:
+    """A trap of this name."""
+    makers: dict[str, Callable[[Cluster], Trap]] = {
+        SPLIT: SplitVotes,
+        ALONE: LeaderAlone,
+        LATE_ACKS: LateAcks,
+        TAKEOVER: LateTakeover,
+        MAJORITY: lambda known: LeaderGone(known, few=False),
+        MINORITY: lambda known: LeaderGone(known, few=True),
+    }
+    return makers[aim](cluster)
