@@ -95,6 +95,16 @@ def test_a_proven_liar_votes_no_more_from_the_next_height_on(kind: EvidenceKind)
     assert accused.node_key not in dict(node_keys(ledger.view()))
 
 
+def test_two_ballots_in_one_term_of_a_raft_chain_count_as_well() -> None:
+    ledger, key = aged(2), liar_key()
+    ballots = [
+        statement(key, ledger.chain_id, 2, VoteTag.ROUND_CHANGE, 3, some_key(name).public)
+        for name in ("one candidate", "another candidate")
+    ]
+    enact(ledger, SUSPEND, ValidatorSuspend(make_evidence(key.public, 2, *ballots)))
+    assert key.public not in {voter.key for voter in ledger.validators.validators}
+
+
 def test_evidence_alone_suspends_nobody() -> None:
     ledger = aged(1, validators=6)
     proposal = propose(ledger, SUSPEND, ValidatorSuspend(against(ledger)))
