@@ -1,0 +1,396 @@
+"""Single Raft engines: what comes too late, twice, from nobody, or when nothing can come of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from consensus.engine import (
+    BODY_MISMATCH,
+    BlockBuilt,
+    CatchUp,
+    Evidence,
+    Executed,
+    Received,
+    Timer,
+    TimerFired,
+    TimerKind,
+    Validate,
+    Validated,
+    WorkAvailable,
+)
+from consensus.held import Block
+from consensus.limits import (
+    BLOCKS_MAX,
+    FUTURE_BYTES_MAX,
+    FUTURE_PEERS_MAX,
+    REPLIES_PER_PEER_MAX,
+    RESULTS_MAX,
+    SAID_ROUNDS_MAX,
+)
+from consensus.messages import (
+    BlockRecord,
+    DecidedMessage,
+    HaltedRecord,
+    Message,
+    ReleasedRecord,
+    Status,
+    encode_message,
+)
+from consensus.raft import blocks
+from consensus.raft.engine import RaftEngine
+from consensus.raft.future import EarlyMessages
+from consensus.raft.messages import (
+    Ack,
+    AckedRecord,
+    Append,
+    AppendedRecord,
+    Decision,
+    Grant,
+    Heartbeat,
+    HeartbeatReply,
+    PreVoteReply,
+    PreVoteRequest,
+    ReadReply,
+    ReadRequest,
+    TermRecord,
+    TimeoutNow,
+    VoteRequest,
+    ack_bytes,
+    append_bytes,
+    ballot_bytes,
+)
+from consensus.statements import evidence_of
+from consensus.wishes import ReadAsked, TransferAsked
+from medquorum.certificate import make_certificate
+from medquorum.invariants import InvariantBroken
+from tests.support.engine_world import CHAIN_ID, TestSigner, make_result, sign, verify
+from tests.support.lone_raft import (
+    BLOCK,
+    BODY,
+    HASH,
+    KEYS,
+    LEADER,
+    RESULT,
+    STARTED,
+    TIMING,
+    VALIDATORS,
+    ack,
+    append,
+    certificate,
+    elected,
+    engine_of,
+    fired,
+    header_for,
+    next_height,
+    said,
+    tell,
+)
+
+STRANGER = b"\x01" + bytes(32)
+
+
+def ballot(by: bytes, term: int, candidate: bytes) -> Grant:
+    return Grant(1, term, by, candidate, sign(by, ballot_bytes(CHAIN_ID, 1, term, candidate)))
+
+
+def candidacy(
+    by: bytes, term: int, *, accepted: tuple[int, ...] = (), forced: int = 0
+) -> VoteRequest:
+    signature = sign(by, ballot_bytes(CHAIN_ID, 1, term, by))
+    return VoteRequest(1, term, by, accepted, forced, signature)
+
+
+def decided_engine() -> RaftEngine:
+    """An engine that has handed out the decision of height 1."""
+    engine = engine_of(0)
+    tell(engine, LEADER, DecidedMessage(1, BLOCK, BODY, certificate(1, 2)))
+    engine.step(Validated(HASH, ""))
+    effects = engine.step(Executed(HASH, RESULT))
+    assert effects.decided is not None
+    return engine
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (Decision(1, certificate(1)), "decided_certificate"),
+        (DecidedMessage(1, header_for(2), BODY, certificate(1, 2)), "decided_block"),
+        (
+            Decision(
+                1,
+                make_certificate(
+                    engine="pbft",
+                    height=1,
+                    round_=0,
+                    block_hash=HASH,
+                    result_hash=RESULT.hash(),
+                    votes={1: bytes(65), 2: bytes(65)},
+                    n=3,
+                ),
+            ),
+            "decided_certificate",
+        ),
+    ],
+)
+def test_a_certificate_that_does_not_hold_decides_nothing(message: Message, reason: str) -> None:
+    """Rule D1."""
+    effects = tell(engine_of(0), LEADER, message)
+    assert [fault.reason for fault in effects.faults] == [reason]
+
+
+def test_who_has_decided_shows_it_and_does_nothing_else() -> None:
+    """Rule D2."""
+    engine = decided_engine()
+    assert engine.status().phase == "decided"
+    assert fired(engine, TimerKind.ELECTION).dropped == ("decided",)
+    assert said(tell(engine, KEYS[2], Heartbeat(1, 0, 1, ())), DecidedMessage) == [KEYS[2]]
+    assert tell(engine, KEYS[2], ack(KEYS[2], 0)).send == ()
+    assert tell(engine, LEADER, Decision(1, certificate(1, 2))).dropped == ("decided",)
+
+
+def test_the_block_of_a_decision_may_come_as_an_entry() -> None:
+    """Rules D2, D3."""
+    engine = engine_of(0)
+    tell(engine, LEADER, Decision(1, certificate(1, 2)))
+    assert engine.status().phase == "catching_up_execution"
+    assert tell(engine, KEYS[2], PreVoteRequest(1, 1, ())).send == ()
+    effects = tell(engine, LEADER, append(0))
+    assert [type(request) for request in effects.requests] == [Validate]
+
+
+def test_a_false_body_of_a_decided_block_is_blamed_and_another_one_taken() -> None:
+    """Rule D3."""
+    engine = engine_of(0)
+    shown = DecidedMessage(1, BLOCK, b"false", certificate(1, 2))
+    tell(engine, LEADER, shown)
+    effects = engine.step(Validated(HASH, BODY_MISMATCH))
+    assert [fault.peer for fault in effects.faults] == [LEADER]
+    effects = tell(engine, KEYS[2], DecidedMessage(1, BLOCK, BODY, certificate(1, 2)))
+    assert [type(request) for request in effects.requests] == [Validate]
+
+
+def test_an_answer_from_before_the_certificate_stops_nobody() -> None:
+    """Rule X3."""
+    engine = engine_of(0)
+    tell(engine, LEADER, append(0))
+    tell(engine, LEADER, Decision(1, certificate(1, 2)))
+    effects = engine.step(Validated(HASH, "clock"))
+    assert effects.halt is None
+    effects = engine.step(Validated(HASH, ""))
+    assert effects.halt is None
+
+
+def test_a_validation_that_ends_in_a_later_term_refuses_nobody() -> None:
+    """Rule A5."""
+    engine = engine_of(0)
+    tell(engine, LEADER, append(0))
+    tell(engine, KEYS[2], Heartbeat(1, 3, 1, ()))
+    engine.step(Validated(HASH, "clock"))
+    assert said(tell(engine, KEYS[2], Heartbeat(1, 3, 2, ())), HeartbeatReply) == [KEYS[2]]
+
+
+def test_votes_are_refused_in_a_lease_in_an_old_term_and_once_a_leader_is_known() -> None:
+    """Rules V4, V7, V8."""
+    engine = engine_of(0)
+    tell(engine, LEADER, Heartbeat(1, 0, 1, ()))
+    assert tell(engine, KEYS[2], candidacy(KEYS[2], 1)).dropped == ("lease",)
+    effects = tell(engine, KEYS[2], candidacy(KEYS[2], 2, forced=1))
+    assert said(effects, Grant) == [KEYS[2]]
+    again = tell(engine, KEYS[2], candidacy(KEYS[2], 2))
+    assert said(again, Grant) == [KEYS[2]]
+    assert said(tell(engine, LEADER, candidacy(LEADER, 1)), Status) == [LEADER]
+    tell(engine, KEYS[2], Heartbeat(1, 2, 1, ()))
+    assert tell(engine, LEADER, candidacy(LEADER, 2, forced=1)).dropped == ("vote_spent",)
+
+
+def test_whoever_acknowledged_an_entry_of_a_term_has_no_vote_left_in_it() -> None:
+    """Rule V4."""
+    log = (
+        BlockRecord(1, BLOCK, BODY),
+        TermRecord(1, 2, ()),
+        AckedRecord(1, 2, HASH, RESULT.hash()),
+    )
+    engine = engine_of(0, *log)
+    assert tell(engine, KEYS[2], candidacy(KEYS[2], 2, accepted=(2,))).dropped == ("vote_spent",)
+
+
+def test_grants_that_come_late_make_no_leader() -> None:
+    """Rule V5."""
+    engine = engine_of(1)
+    fired(engine, TimerKind.ELECTION)
+    tell(engine, KEYS[0], PreVoteReply(1, 1, 1))
+    tell(engine, KEYS[2], Heartbeat(1, 1, 1, ()))
+    assert tell(engine, KEYS[0], ballot(KEYS[0], 1, LEADER)).dropped == ("grant_late",)
+
+
+def test_candidates_ask_again_those_who_have_not_answered() -> None:
+    """Rule T3."""
+    engine = engine_of(1)
+    fired(engine, TimerKind.ELECTION)
+    assert said(fired(engine, TimerKind.HEARTBEAT), PreVoteRequest) == [KEYS[0], KEYS[2]]
+    tell(engine, KEYS[0], PreVoteReply(1, 1, 1))
+    effects = fired(engine, TimerKind.HEARTBEAT, 1)
+    assert said(effects, VoteRequest) == [KEYS[0], KEYS[2]]
+    assert said(effects, PreVoteRequest) == []
+
+
+def test_a_peer_in_a_lower_term_is_shown_ours() -> None:
+    """Rule V8."""
+    engine = engine_of(0, TermRecord(1, 4, ()))
+    for message in (Status(1, 2), append(0), Heartbeat(1, 0, 1, ())):
+        fired(engine, TimerKind.RESEND)
+        assert said(tell(engine, LEADER, message), Status) == [LEADER]
+
+
+def test_a_leader_of_term_0_goes_on_with_its_entry_after_a_crash() -> None:
+    """Rule F4."""
+    log = (
+        BlockRecord(1, BLOCK, BODY),
+        AppendedRecord(1, 0, HASH),
+        AckedRecord(1, 0, HASH, RESULT.hash()),
+    )
+    engine = RaftEngine.recover(
+        chain_id=CHAIN_ID,
+        signer=TestSigner(LEADER),
+        verify=verify,
+        timing=TIMING,
+        started=STARTED,
+        records=log,
+    )
+    effects = engine.start()
+    assert said(effects, Append) == [None]
+    assert said(effects, Ack) == [LEADER]
+    assert engine.status().committed_by == (LEADER,)
+
+
+def test_a_block_that_was_built_for_a_leader_who_hands_over_is_not_sent() -> None:
+    """Rule L6."""
+    engine = elected()
+    engine.step(WorkAvailable())
+    engine.step(TransferAsked(KEYS[2]))
+    effects = engine.step(BlockBuilt(1, 1, BLOCK, BODY))
+    assert effects.dropped == ("build_outdated",)
+    assert said(effects, Append) == []
+
+
+def test_an_operator_may_take_the_wish_back() -> None:
+    """Rule L6."""
+    engine = elected()
+    engine.step(TransferAsked(KEYS[2]))
+    engine.step(TransferAsked(b""))
+    assert said(fired(engine, TimerKind.HEARTBEAT, 1), TimeoutNow) == []
+
+
+def test_reads_of_others_are_answered_by_a_leader_only_and_only_validators_are() -> None:
+    """Rule Q4."""
+    follower = engine_of(0)
+    assert said(tell(follower, KEYS[2], ReadRequest(1, 5)), ReadReply) == [KEYS[2]]
+    assert said(tell(elected(), STRANGER, ReadRequest(1, 5)), ReadReply) == [STRANGER]
+    assert tell(follower, LEADER, ReadReply(1, 5, (1,))).dropped == ("read_not_asked",)
+
+
+def test_reads_that_wait_start_over_at_the_next_height() -> None:
+    """Rule Q2."""
+    engine = elected()
+    engine.step(ReadAsked(7))
+    effects = engine.step(next_height())
+    assert said(effects, Heartbeat) == [None]
+    assert [read.height for read in tell(engine, KEYS[0], HeartbeatReply(2, 0, 1, ())).reads] == [1]
+
+
+def test_strangers_are_not_heard() -> None:
+    """Rule A1."""
+    engine = engine_of(0)
+    assert tell(engine, STRANGER, PreVoteReply(1, 1, 1)).dropped == ("not_a_validator",)
+
+
+def test_a_halted_validator_shows_what_is_decided_and_no_more() -> None:
+    """Rule D2."""
+    engine = engine_of(0, HaltedRecord(1, "divergence", "for a test"))
+    assert tell(engine, LEADER, Heartbeat(1, 0, 1, ())).dropped == ("halted",)
+    assert engine.status().phase == "halted"
+    engine.step(next_height())
+    assert engine.status().phase == "halted"
+    released = engine_of(0, HaltedRecord(1, "divergence", "for a test"), ReleasedRecord(1))
+    assert released.status().phase != "halted"
+
+
+def test_an_engine_that_halts_on_its_result_still_shows_the_decision() -> None:
+    """Rules D4, X1."""
+    engine = engine_of(0)
+    tell(engine, LEADER, DecidedMessage(1, BLOCK, BODY, certificate(1, 2)))
+    engine.step(Validated(HASH, ""))
+    effects = engine.step(Executed(HASH, make_result(HASH, VALIDATORS, b"salt")))
+    assert effects.halt is not None
+    assert effects.halt.reason == "divergence"
+    assert said(tell(engine, KEYS[2], Heartbeat(1, 0, 1, ())), DecidedMessage) == [KEYS[2]]
+
+
+def test_what_is_decided_already_waits_for_nobody_ahead() -> None:
+    """Rules H2, H3."""
+    engine = decided_engine()
+    assert tell(engine, LEADER, Heartbeat(2, 0, 1, ())).send == ()
+    tell(engine, LEADER, append(0, header_for(2)))
+    assert fired(engine, TimerKind.RESEND).requests == ()
+    ahead = engine_of(0)
+    counts = [len(tell(ahead, LEADER, Status(5, 0)).requests) for _ in range(4)]
+    assert counts == [1] * REPLIES_PER_PEER_MAX + [0] * (4 - REPLIES_PER_PEER_MAX)
+    fired(ahead, TimerKind.RESEND)
+    assert tell(ahead, LEADER, Status(5, 0)).requests == (CatchUp(LEADER, 4),)
+
+
+def test_memory_of_one_height_is_bounded() -> None:
+    engine = engine_of(0)
+    core = engine._core
+    for number in range(3 * BLOCKS_MAX):
+        key = b"%032d" % number
+        blocks.keep(core, Block(key, BLOCK, BODY, LEADER))
+    assert len(core.state.blocks.seen) <= BLOCKS_MAX + 1
+    for number in range(2 * RESULTS_MAX):
+        key = b"%032d" % number
+        core.state.blocks.executing = key
+        blocks.on_executed(core, key, make_result(key, VALIDATORS))
+    assert len(core.state.blocks.results) <= RESULTS_MAX
+    for term in range(4 * SAID_ROUNDS_MAX + 5):
+        core.remember(ballot(KEYS[0], term, LEADER))
+    assert len(core.state.said) == 4 * SAID_ROUNDS_MAX
+
+
+def test_the_waiting_room_has_so_many_places_and_so_many_bytes() -> None:
+    """Rule H2."""
+    room = EarlyMessages()
+    for number in range(2 * FUTURE_PEERS_MAX):
+        assert room.add(b"%d" % number, Decision(2, certificate(1, 2)))
+    assert not room.add(b"one more", Decision(2, certificate(1, 2)))
+    room = EarlyMessages()
+    header = header_for(2)
+    signature = sign(LEADER, append_bytes(CHAIN_ID, 2, 0, header.hash()))
+    large = Append(2, 0, LEADER, header, bytes(FUTURE_BYTES_MAX // 2), signature)
+    assert room.add(b"1", large)
+    assert room.add(b"2", large)
+    assert not room.add(b"3", large)
+
+
+def test_only_what_somebody_signed_is_evidence() -> None:
+    status = encode_message(Status(1, 0))
+    with pytest.raises(InvariantBroken):
+        evidence_of(Evidence(LEADER, "equivocation", status, status))
+
+
+def test_two_results_are_reported_once_a_validator() -> None:
+    """Rule E2."""
+    engine = elected()
+    found = []
+    for term, salt in ((1, b""), (2, b"1"), (3, b"2")):
+        result = make_result(HASH, VALIDATORS, salt).hash()
+        if term > 1:
+            engine._core.state.term = term
+        signature = sign(KEYS[0], ack_bytes(CHAIN_ID, 1, term, HASH, result))
+        effects = engine.step(Received(KEYS[0], Ack(1, term, KEYS[0], HASH, result, signature)))
+        found += [one.kind for one in effects.evidence]
+    assert found == ["two_results"]
+
+
+def test_a_timer_of_the_past_is_passed_over() -> None:
+    engine = engine_of(0)
+    assert engine.step(TimerFired(Timer(TimerKind.ELECTION, 0, 0))).dropped == ("timer_outdated",)
