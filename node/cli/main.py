@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, Lazy]] = {
     "status": Lazy("node.cli.status", "status", "Show how a node is doing."),
     "node": Lazy("node.cli.node", "node", "Ask something of a running node, as its operator."),
     "halt": Lazy("node.cli.halt", "halt", "Look at the halt of a stopped node, and end it."),
+    "snapshot": Lazy("node.cli.snapshot", "snapshot", "Make and verify snapshots of the ledger."),
     "config": Lazy("node.cli.config", "config", "Look at the configuration of a node."),
     "keys": Lazy("node.cli.keys", "keys", "Make and look after key files."),
     "genesis": Lazy("node.cli.genesis", "genesis", "Found a chain and check its genesis."),
