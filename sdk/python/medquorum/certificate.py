@@ -1,7 +1,8 @@
-"""Votes and commit certificates (docs/spec/pbft.md section 3).
+"""Votes and commit certificates (docs/spec/pbft.md and docs/spec/raft.md, section 3).
 
-A commit certificate is a quorum of COMMIT signatures over one block AND its result. It stands
-beside the header, outside its hash, because any quorum of signatures proves the same thing.
+A commit certificate is a quorum of COMMIT votes (of acks, on Raft) over one block AND its result.
+It stands beside the header, outside its hash, because any quorum of signatures proves the same
+thing.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def vote_bytes(
 
 
 class CommitCertificate(Wire):
-    """A quorum of COMMIT votes. `signers` is a bitmap over the validator set, least significant bit
-    of byte 0 first.
+    """A quorum of COMMIT votes, or of acks of one term. `signers` is a bitmap over the validator
+    set, least significant bit of byte 0 first.
     """
 
     engine: EngineName
