@@ -20,6 +20,7 @@ from consensus.engine import (
     Validated,
     WorkAvailable,
 )
+from consensus.held import Block
 from consensus.limits import (
     BLOCKS_MAX,
     CERTIFICATES_MAX,
@@ -47,9 +48,9 @@ from consensus.pbft import blocks
 from consensus.pbft.engine import PbftEngine
 from consensus.pbft.future import FutureVotes
 from consensus.pbft.proofs import signers_of
-from consensus.pbft.state import Block
 from consensus.replies import ReplyBudget
 from consensus.wishes import ReadAsked, TransferAsked
+from medquorum.invariants import InvariantBroken
 from tests.support.engine_world import (
     CHAIN_ID,
     make_result,
@@ -314,3 +315,27 @@ def test_a_height_may_be_jumped_over() -> None:
     assert engine.status().height == 9
     [answer] = tell(engine, V1, Status(1, 0)).send
     assert answer.message == Status(9, 0)
+
+
+def test_a_loop_in_the_rules_is_a_broken_invariant_and_not_a_hang(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = engine_of()
+    monkeypatch.setattr("consensus.pbft.engine.RULES", (lambda _core: True,))
+    with pytest.raises(InvariantBroken):
+        engine.step(WorkAvailable())
+
+
+def test_who_is_shown_a_round_before_it_knows_of_work_arms_the_timer_of_that_round() -> None:
+    """Rules R4, T1."""
+    engine = engine_of()
+    effects = tell(engine, V3, RoundProof(1, 2, proof_of(2)))
+    rounds = [known.timer.round for known in effects.timers if known.timer.kind is TimerKind.ROUND]
+    assert rounds == [0, 2]
+
+
+def test_a_twin_of_long_ago_is_not_looked_for() -> None:
+    """Rule X4."""
+    engine = engine_of(V0, RoundChangedRecord(1, 2 * SAID_ROUNDS_MAX))
+    assert tell(engine, V1, prepare(V0, 1)).halt is None
+    assert tell(engine, V1, prepare(V0, 2 * SAID_ROUNDS_MAX - 1)).halt is not None

@@ -8,7 +8,6 @@ from consensus.engine import (
     BODY_MISMATCH,
     BlockBuilt,
     CatchUp,
-    Evidence,
     Executed,
     Received,
     Timer,
@@ -18,14 +17,8 @@ from consensus.engine import (
     Validated,
     WorkAvailable,
 )
-from consensus.held import Block
 from consensus.limits import (
-    BLOCKS_MAX,
-    FUTURE_BYTES_MAX,
-    FUTURE_PEERS_MAX,
     REPLIES_PER_PEER_MAX,
-    RESULTS_MAX,
-    SAID_ROUNDS_MAX,
 )
 from consensus.messages import (
     BlockRecord,
@@ -34,11 +27,8 @@ from consensus.messages import (
     Message,
     ReleasedRecord,
     Status,
-    encode_message,
 )
-from consensus.raft import blocks
 from consensus.raft.engine import RaftEngine
-from consensus.raft.future import EarlyMessages
 from consensus.raft.messages import (
     Ack,
     AckedRecord,
@@ -59,7 +49,6 @@ from consensus.raft.messages import (
     append_bytes,
     ballot_bytes,
 )
-from consensus.statements import evidence_of
 from consensus.wishes import ReadAsked, TransferAsked
 from medquorum.certificate import make_certificate
 from medquorum.invariants import InvariantBroken
@@ -339,44 +328,6 @@ def test_what_is_decided_already_waits_for_nobody_ahead() -> None:
     assert tell(ahead, LEADER, Status(5, 0)).requests == (CatchUp(LEADER, 4),)
 
 
-def test_memory_of_one_height_is_bounded() -> None:
-    engine = engine_of(0)
-    core = engine._core
-    for number in range(3 * BLOCKS_MAX):
-        key = b"%032d" % number
-        blocks.keep(core, Block(key, BLOCK, BODY, LEADER))
-    assert len(core.state.blocks.seen) <= BLOCKS_MAX + 1
-    for number in range(2 * RESULTS_MAX):
-        key = b"%032d" % number
-        core.state.blocks.executing = key
-        blocks.on_executed(core, key, make_result(key, VALIDATORS))
-    assert len(core.state.blocks.results) <= RESULTS_MAX
-    for term in range(4 * SAID_ROUNDS_MAX + 5):
-        core.remember(ballot(KEYS[0], term, LEADER))
-    assert len(core.state.said) == 4 * SAID_ROUNDS_MAX
-
-
-def test_the_waiting_room_has_so_many_places_and_so_many_bytes() -> None:
-    """Rule H2."""
-    room = EarlyMessages()
-    for number in range(2 * FUTURE_PEERS_MAX):
-        assert room.add(b"%d" % number, Decision(2, certificate(1, 2)))
-    assert not room.add(b"one more", Decision(2, certificate(1, 2)))
-    room = EarlyMessages()
-    header = header_for(2)
-    signature = sign(LEADER, append_bytes(CHAIN_ID, 2, 0, header.hash()))
-    large = Append(2, 0, LEADER, header, bytes(FUTURE_BYTES_MAX // 2), signature)
-    assert room.add(b"1", large)
-    assert room.add(b"2", large)
-    assert not room.add(b"3", large)
-
-
-def test_only_what_somebody_signed_is_evidence() -> None:
-    status = encode_message(Status(1, 0))
-    with pytest.raises(InvariantBroken):
-        evidence_of(Evidence(LEADER, "equivocation", status, status))
-
-
 def test_two_results_are_reported_once_a_validator() -> None:
     """Rule E2."""
     engine = elected()
@@ -394,3 +345,34 @@ def test_two_results_are_reported_once_a_validator() -> None:
 def test_a_timer_of_the_past_is_passed_over() -> None:
     engine = engine_of(0)
     assert engine.step(TimerFired(Timer(TimerKind.ELECTION, 0, 0))).dropped == ("timer_outdated",)
+
+
+def test_a_loop_in_the_rules_is_a_broken_invariant_and_not_a_hang(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = engine_of(0)
+    monkeypatch.setattr("consensus.raft.engine.RULES", (lambda _core: True,))
+    with pytest.raises(InvariantBroken):
+        engine.step(WorkAvailable())
+
+
+def test_an_observer_takes_no_part_in_elections() -> None:
+    observer = RaftEngine.recover(
+        chain_id=CHAIN_ID,
+        signer=None,
+        verify=verify,
+        timing=TIMING,
+        started=STARTED,
+        records=(),
+    )
+    observer.start()
+    assert tell(observer, KEYS[2], Heartbeat(1, 3, 1, ())).dropped == ("observing",)
+    assert observer.status().round == 0
+
+
+def test_entries_of_strangers_are_blamed() -> None:
+    """Rule A1."""
+    signature = sign(STRANGER, append_bytes(CHAIN_ID, 1, 0, HASH))
+    effects = tell(engine_of(0), STRANGER, Append(1, 0, STRANGER, BLOCK, BODY, signature))
+    assert effects.persist == ()
+    assert effects.dropped != ()
