@@ -85,11 +85,13 @@ def read_page(
     """The next events after a cursor, of all types if `types` is empty; `limit` of them, from
     `heights_max` heights at most. For a reader thread.
 
-    A cursor beyond the tip is kept as it is: those heights are still to come.
+    A cursor beyond the tip is kept as it is: those heights are still to come. Raises RefusedError
+    `cursor_pruned` if events after the cursor are not here: nobody shall miss one unawares.
     """
     found: list[PlacedEvent] = []
     place = after
-    first = max(after.height + (after.tx == END_OF_HEIGHT), 1)
+    first = _first_height(after)
+    require_kept(blocks, after)
     for height in range(first, min(tip, first + heights_max - 1) + 1):
         for placed in _events_of(blocks, height):
             if placed.cursor <= after or (types and placed.event.type not in types):
@@ -99,6 +101,17 @@ def read_page(
                 return Page(tuple(found), placed.cursor)
         place = Cursor.after_height(height)
     return Page(tuple(found), place)
+
+
+def require_kept(blocks: ChainStore, after: Cursor) -> None:
+    """Raise RefusedError `cursor_pruned` if events after the cursor are not here (any more)."""
+    oldest = blocks.oldest_block()
+    if _first_height(after) < oldest:
+        raise RefusedError("cursor_pruned", f"go on after {Cursor.after_height(oldest - 1)}")
+
+
+def _first_height(after: Cursor) -> int:
+    return max(after.height + (after.tx == END_OF_HEIGHT), 1)
 
 
 def _events_of(blocks: ChainStore, height: int) -> list[PlacedEvent]:

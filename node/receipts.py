@@ -13,15 +13,20 @@ from medquorum.invariants import InvariantBroken
 from medquorum.limits import HISTORY_CHANGES_MAX
 from medquorum.receipt import make_receipt
 from medquorum.transaction import TX_BYTES_MAX, Transaction
+from node.errors import RefusedError
 from storage.chain import ChainStore
 
 
 def receipt_file(blocks: ChainStore, tx_id: bytes) -> bytes | None:
-    """The receipt of a committed transaction as a file, or None if it stands in no block."""
+    """The receipt of a committed transaction as a file, or None if it stands in no block.
+
+    Raises RefusedError `pruned` if its block is not here (any more).
+    """
     place = blocks.locate(tx_id)
     if place is None:
         return None
     height, index = place
+    require_kept(blocks, height)
     block = blocks.block(height)
     if block is None:
         raise InvariantBroken(f"height {height} is indexed and not stored")
@@ -38,7 +43,13 @@ def receipt_file(blocks: ChainStore, tx_id: bytes) -> bytes | None:
 
 
 def raw_transaction(blocks: ChainStore, tx_id: bytes) -> bytes | None:
-    """The committed transaction as it was signed, or None if it stands in no block."""
+    """The committed transaction as it was signed, or None if it stands in no block.
+
+    Raises RefusedError `pruned` if its block is not here (any more).
+    """
+    place = blocks.locate(tx_id)
+    if place is not None:
+        require_kept(blocks, place[0])
     return next(iter(raw_transactions(blocks, [tx_id])), None)
 
 
@@ -49,13 +60,14 @@ def raw_transactions(
     heights_max: int = 1,
     bytes_max: int = TX_BYTES_MAX,
 ) -> list[bytes]:
-    """Those that are committed, as they were signed: of at most `heights_max` blocks, the latest
+    """Those whose blocks are here, as they were signed: of at most `heights_max` blocks, the latest
     ones, and `bytes_max` together. Opens each block once.
     """
     places: dict[int, list[int]] = {}
+    oldest = blocks.oldest_block()
     for tx_id in dict.fromkeys(tx_ids):
         place = blocks.locate(tx_id)
-        if place is not None:
+        if place is not None and place[0] >= oldest:
             places.setdefault(place[0], []).append(place[1])
     raws: list[bytes] = []
     for height in sorted(places, reverse=True)[:heights_max]:
@@ -66,6 +78,13 @@ def raw_transactions(
                 return raws
             raws.append(transactions[index])
     return raws
+
+
+def require_kept(blocks: ChainStore, height: int) -> None:
+    """Raise RefusedError `pruned` if the block of this height is not here, or not any more."""
+    oldest = blocks.oldest_block()
+    if height < oldest:
+        raise RefusedError("pruned", f"height {height} is not here: the oldest one is {oldest}")
 
 
 def certified_at(blocks: ChainStore, height: int) -> Certified | None:

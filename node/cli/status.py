@@ -58,6 +58,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     leader: str = ""
     validator: str = ""
     evidence: int = 0
+    oldest_block: int = 1
 
 
 @click.command
@@ -122,6 +123,7 @@ def _show(found: NodeStatus, complaints: list[str]) -> None:
             ("node", found.node),
             ("role", found.role),
             ("height", found.height),
+            *([("blocks", f"from {found.oldest_block} on")] * (found.oldest_block > 1)),
             ("last block", f"{made:%Y-%m-%d %H:%M:%S} UTC, {age_s} s ago"),
             ("consensus", consensus_line(found)),
             ("peers", f"{connected} of {len(found.peers)} connected"),

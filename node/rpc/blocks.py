@@ -126,6 +126,9 @@ def found(certified: Certified | None, height: int) -> Certified:
 
 
 def _block(blocks: ChainStore, height: int) -> BlockDocument:
+    oldest = blocks.oldest_block()
+    if height < oldest:
+        raise HeightError("pruned", f"the oldest block of this node is {oldest}", height)
     certified = found(certified_at(blocks, height), height)
     tx_ids = [outcome.tx_id.hex() for outcome in blocks.outcomes(height)]
     shown = _header(certified)

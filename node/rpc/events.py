@@ -11,7 +11,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from node.errors import RefusedError
-from node.events import Cursor, Page, PlacedEvent, read_page
+from node.events import Cursor, Page, PlacedEvent, read_page, require_kept
 from node.limits import EVENT_STREAMS_MAX, PAGE_DEFAULT, PAGE_MAX
 from node.rpc.limits import (
     EVENT_SCAN_BLOCKS,
@@ -135,6 +135,7 @@ class EventStreams:
         """Send what happened after the cursor, then what happens, until either side ends it."""
         services = call.services
         after = _start(call)
+        await services.readers.run(require_kept, services.chain.blocks, after)
         if self._open >= self._streams_max:
             raise RefusedError("rate_limited", "too many event streams", retry_after_ms=10_000)
         response = web.StreamResponse(
@@ -268,6 +269,7 @@ def routes(streams: EventStreams) -> tuple[AnyRoute, ...]:
             params=EventsParams,
             handle=get_events,
             answers={200: Answer("The page", EventsDocument)},
+            problems=("cursor_pruned",),
         ),
         Route(
             method="GET",
@@ -278,6 +280,7 @@ def routes(streams: EventStreams) -> tuple[AnyRoute, ...]:
             params=StreamParams,
             handle=streams.serve,
             answers={200: Answer("Server-sent events", media=EVENT_STREAM)},
+            problems=("cursor_pruned",),
             stream=True,
         ),
     )

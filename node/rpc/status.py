@@ -48,6 +48,7 @@ class StatusDocument(msgspec.Struct, frozen=True):
     """The node at a glance. `halted` is why it stopped voting for good, or null. `leader` is the
     validator that proposes now: whom a Raft chain follows (empty while it elects one; `round` is
     its term), or whose turn it is. `evidence` counts the proofs of misbehaviour that it holds.
+    Blocks, receipts and events are here from `oldest_block` on.
     """
 
     node: Hex
@@ -67,6 +68,7 @@ class StatusDocument(msgspec.Struct, frozen=True):
     leader: Hex
     validator: Hex
     evidence: int
+    oldest_block: int
 
 
 class ResultDocument(msgspec.Struct, frozen=True):
@@ -147,6 +149,7 @@ async def get_status(call: Call[Params]) -> web.StreamResponse:
             leader="" if engine is None else engine.proposer.hex(),
             validator=(services.validator_key or b"").hex(),
             evidence=len(services.evidence),
+            oldest_block=await services.readers.run(services.chain.blocks.oldest_block),
         )
     )
 

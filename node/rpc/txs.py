@@ -321,7 +321,7 @@ ROUTES: Final[tuple[AnyRoute, ...]] = (
         params=Params,
         handle=get_receipt,
         answers={200: Answer("The receipt (docs/spec/receipt.md)", dict[str, object])},
-        problems=("not_found",),
+        problems=("not_found", "pruned"),
         path_help=_TXID,
     ),
     Route(
@@ -333,7 +333,7 @@ ROUTES: Final[tuple[AnyRoute, ...]] = (
         params=Params,
         handle=get_raw,
         answers={200: Answer("Its bytes", media=MSGPACK)},
-        problems=("not_found",),
+        problems=("not_found", "pruned"),
         path_help=_TXID,
     ),
 )

@@ -136,12 +136,12 @@ class StateSync:
                 waiting.cancel()
 
     def _best(self, found: Found) -> SnapshotName | None:
-        """The latest one that more peers offer than may lie; if there is none, the latest one.
+        """The latest one that more peers offer than may lie among the founders (nobody else is
+        known yet); if there is none, the latest one.
 
         Members that make snapshots at the same heights offer the same ones: digests are equal.
         """
-        peers = {peer for offering in found.values() for peer in offering}
-        liars = may_lie(self._genesis.engine, max(len(peers), 1))
+        liars = may_lie(self._genesis.engine, len(self._genesis.validators))
         usable = [
             name
             for name in found

@@ -24,9 +24,9 @@ from medquorum.keys import SigningKey, derive_seed
 from medquorum.quorum import EngineName
 from medquorum.transaction import Operation, Transaction, build, sign
 from node.app import Node, NodeKeys
-from node.config.schema import P2P, Config, Consensus
+from node.config.schema import P2P, Config, Consensus, Snapshots, Sync
 from node.consensus_loop import run_consensus
-from node.errors import StopNode
+from node.errors import ChainReplaced, StopNode
 from node.home import Home
 from node.intake import Admission
 from node.ledger.decisions import APPROVE, Draft, proposal_id
@@ -38,7 +38,7 @@ from node.ledger.types.governance.bodies import CastVote, Execute, Override, Pro
 from node.ledger.types.identity.bodies import KemSet
 from node.logs import configure
 from node.ops.metrics import Metrics
-from node.run import remember_recent, take_back_pending
+from node.run import catch_up, remember_recent, take_back_pending
 from node.stores import open_stores
 from storage.signstate import SignState
 from tests.support.ports import free_ports
@@ -94,6 +94,8 @@ class Running:
         self.bound = asyncio.Event()
         self._stop = asyncio.Event()
         self.stopped = False
+        self.replaced = asyncio.Event()
+        """A chain that begins with a snapshot is ready: the node has stopped to start with it."""
         self._task = group.create_task(self._run())
 
     async def _run(self) -> None:
@@ -103,7 +105,7 @@ class Running:
                 node.spawn.open(group)
                 group.create_task(node.transport.run(self.bound))
                 group.create_task(node.intake.run())
-                group.create_task(node.sync.run())
+                group.create_task(catch_up(node))
                 group.create_task(node.sync.announce())
                 await remember_recent(node)
                 await take_back_pending(node)
@@ -122,6 +124,8 @@ class Running:
                 raise StopNode
         except* StopNode:
             self.stopped = True
+        except* ChainReplaced:
+            self.replaced.set()
         finally:
             node.threads.close()
             node.stores.close()
@@ -155,6 +159,8 @@ class Cluster:
             index: [other for other in range(count) if other != index]
             for index in range(count + later)
         }
+        self.snapshots = Snapshots(interval_heights=0)
+        self.sync = Sync(mode="blocks")
         self.running: dict[int, Running] = {}
         self._nonce = 0
 
@@ -245,7 +251,10 @@ class Cluster:
             for other in self.peers[index]
         )
         config = Config(
-            p2p=P2P(port=self.ports[index], peers=peers), consensus=Consensus(round_ms=2_000)
+            p2p=P2P(port=self.ports[index], peers=peers),
+            consensus=Consensus(round_ms=2_000),
+            snapshots=self.snapshots,
+            sync=self.sync,
         )
         stores = open_stores(home, config, self.genesis, Registry(BUILT_IN), keys.validator.public)
         return Node(
