@@ -212,7 +212,7 @@ def ack_bytes(
     chain_id: bytes, height: int, term: int, block_hash: bytes, result_hash: bytes
 ) -> bytes:
     """What an ACK signs, in acks and in commit certificates."""
-    return vote_bytes(VoteTag.APPEND, chain_id, height, term, (block_hash, result_hash))
+    return vote_bytes(VoteTag.ACK, chain_id, height, term, (block_hash, result_hash))
 
 
 def ballot_bytes(chain_id: bytes, height: int, term: int, candidate: bytes) -> bytes:
@@ -244,7 +244,7 @@ def raft_payload(vote: RaftVote) -> tuple[bytes, ...]:
             return (vote.candidate,)
 
 
-_TAGS: Final = (VoteTag.ROUND_CHANGE, VoteTag.PROPOSAL, VoteTag.APPEND)
+_TAGS: Final = (VoteTag.ROUND_CHANGE, VoteTag.PROPOSAL, VoteTag.ACK)
 """By phase."""
 
 

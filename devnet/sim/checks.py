@@ -152,7 +152,7 @@ class Checker:
     ) -> None:
         members = self.sets[height].validators
         signers = unpack_signers(certificate.signers, len(members))
-        tag = VoteTag.COMMIT if self.genesis.engine == "pbft" else VoteTag.APPEND
+        tag = VoteTag.COMMIT if self.genesis.engine == "pbft" else VoteTag.ACK
         message = vote_bytes(
             tag,
             self.genesis.chain_id(),

@@ -29,7 +29,7 @@ class VoteTag(Enum):
     PREPARE = "P"
     COMMIT = "C"
     ROUND_CHANGE = "R"
-    APPEND = "A"
+    ACK = "A"
 
 
 def vote_bytes(
@@ -128,7 +128,7 @@ def verify_certificate(
         raise VerificationError(
             "certificate_quorum", f"{len(indexes)} of {len(members)} validators signed"
         )
-    tag = VoteTag.COMMIT if engine == "pbft" else VoteTag.APPEND
+    tag = VoteTag.COMMIT if engine == "pbft" else VoteTag.ACK
     message = vote_bytes(
         tag,
         header.chain_id,

@@ -141,7 +141,7 @@ def contradiction(one: Statement, other: Statement) -> EvidenceKind | None:
 
 
 def _two_results(one: Statement, other: Statement) -> bool:
-    if one.tag not in (VoteTag.COMMIT.value, VoteTag.APPEND.value):
+    if one.tag not in (VoteTag.COMMIT.value, VoteTag.ACK.value):
         return False
     return one.payload[0] == other.payload[0] and one.payload[1] != other.payload[1]
 
