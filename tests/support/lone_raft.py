@@ -7,14 +7,16 @@ from dataclasses import replace
 from consensus.engine import (
     Build,
     Effects,
+    Executed,
     HeightStarted,
     Received,
     Timer,
     TimerFired,
     TimerKind,
     Timing,
+    Validated,
 )
-from consensus.messages import LogRecord, Message
+from consensus.messages import DecidedMessage, LogRecord, Message
 from consensus.raft.engine import RaftEngine
 from consensus.raft.messages import (
     Ack,
@@ -133,3 +135,13 @@ def next_height(proposer: bytes = LEADER) -> HeightStarted:
     return replace(
         STARTED, height=2, parent_hash=HASH, parent_time_ms=BLOCK.time_ms, parent_proposer=proposer
     )
+
+
+def decided_engine() -> RaftEngine:
+    """An engine that has handed out the decision of height 1."""
+    engine = engine_of(0)
+    tell(engine, LEADER, DecidedMessage(1, BLOCK, BODY, certificate(1, 2)))
+    engine.step(Validated(HASH, ""))
+    effects = engine.step(Executed(HASH, RESULT))
+    assert effects.decided is not None
+    return engine

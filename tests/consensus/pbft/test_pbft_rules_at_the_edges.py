@@ -20,6 +20,7 @@ from consensus.engine import (
     Validated,
     WorkAvailable,
 )
+from consensus.errors import LogContradictionError
 from consensus.held import Block
 from consensus.limits import (
     BLOCKS_MAX,
@@ -31,14 +32,17 @@ from consensus.limits import (
     SAID_ROUNDS_MAX,
 )
 from consensus.messages import (
+    BlockRecord,
     BlockRequest,
     BlockResponse,
+    EnteredRecord,
     HaltedRecord,
     Justification,
     Message,
     Prepare,
     Prepared,
     PreparedCertificate,
+    Proposal,
     RoundChange,
     RoundChangedRecord,
     RoundProof,
@@ -48,6 +52,7 @@ from consensus.pbft import blocks
 from consensus.pbft.engine import PbftEngine
 from consensus.pbft.future import FutureVotes
 from consensus.pbft.proofs import signers_of
+from consensus.raft.messages import TermRecord
 from consensus.replies import ReplyBudget
 from consensus.wishes import ReadAsked, TransferAsked
 from medquorum.invariants import InvariantBroken
@@ -339,3 +344,35 @@ def test_a_twin_of_long_ago_is_not_looked_for() -> None:
     engine = engine_of(V0, RoundChangedRecord(1, 2 * SAID_ROUNDS_MAX))
     assert tell(engine, V1, prepare(V0, 1)).halt is None
     assert tell(engine, V1, prepare(V0, 2 * SAID_ROUNDS_MAX - 1)).halt is not None
+
+
+def test_a_proposer_that_comes_back_proposes_what_it_must_once_it_is_checked_again() -> None:
+    """Rules P1, L4."""
+    proof = proof_of(1, prepared())
+    log = (BlockRecord(1, HEADER, BODY), EnteredRecord(1, 1, proof))
+    engine = engine_of(V2, *log)
+    assert engine.status().proposer == V2
+    effects = engine.step(Validated(HASH, ""))
+    assert [type(send.message) for send in effects.send] == [Proposal, Prepare]
+
+
+def test_a_log_of_another_engine_is_refused() -> None:
+    """Rule L2."""
+    with pytest.raises(LogContradictionError):
+        engine_of(V0, TermRecord(1, 1, ()))
+
+
+def test_a_wish_above_the_round_that_was_entered_keeps_its_fence() -> None:
+    """Rules R5, R6, L2."""
+    engine = engine_of(V0, RoundChangedRecord(1, 5), EnteredRecord(1, 2, proof_of(2)))
+    assert (engine.status().round, engine.status().phase) == (2, "round_change")
+
+
+def test_a_proposal_of_a_later_round_wakes_an_idle_validator_there() -> None:
+    """Rules R4, T1."""
+    engine = engine_of()
+    fresh = block_of(V2, BODY)
+    effects = tell(engine, V2, proposal(1, V2, fresh, proof_of(1)))
+    armed = {known.timer.kind: known.timer.round for known in effects.timers}
+    assert armed[TimerKind.ROUND] == 1
+    assert engine.status().round == 1

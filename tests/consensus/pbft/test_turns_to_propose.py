@@ -243,3 +243,12 @@ def _history(n: int, cycles: int, heights: int, down: set[bytes]) -> list[Turns]
         found.append(turns)
         proposers.append(next(key for key in turns.order if key not in down))
     return found
+
+
+def test_blocks_of_those_who_are_no_validators_any_more_cost_the_turn_and_nothing_else() -> None:
+    """Rule W3."""
+    four, gone = validator_set(4), validator_set(5).validators[4].key
+    keys = [validator.key for validator in four.validators]
+    turns = turns_of(started_at(9, four, [gone], 2))
+    assert turns.passed_over == (keys[0],)
+    assert sorted(turns.order) == sorted(keys)

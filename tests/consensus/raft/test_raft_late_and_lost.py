@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from consensus.engine import (
-    BODY_MISMATCH,
     BlockBuilt,
     CatchUp,
     Executed,
@@ -13,7 +12,6 @@ from consensus.engine import (
     Timer,
     TimerFired,
     TimerKind,
-    Validate,
     Validated,
     WorkAvailable,
 )
@@ -24,7 +22,6 @@ from consensus.messages import (
     BlockRecord,
     DecidedMessage,
     HaltedRecord,
-    Message,
     ReleasedRecord,
     Status,
 )
@@ -34,7 +31,6 @@ from consensus.raft.messages import (
     AckedRecord,
     Append,
     AppendedRecord,
-    Decision,
     Grant,
     Heartbeat,
     HeartbeatReply,
@@ -50,9 +46,14 @@ from consensus.raft.messages import (
     ballot_bytes,
 )
 from consensus.wishes import ReadAsked, TransferAsked
-from medquorum.certificate import make_certificate
 from medquorum.invariants import InvariantBroken
-from tests.support.engine_world import CHAIN_ID, TestSigner, make_result, sign, verify
+from tests.support.engine_world import (
+    CHAIN_ID,
+    TestSigner,
+    make_result,
+    sign,
+    verify,
+)
 from tests.support.lone_raft import (
     BLOCK,
     BODY,
@@ -63,9 +64,9 @@ from tests.support.lone_raft import (
     STARTED,
     TIMING,
     VALIDATORS,
-    ack,
     append,
     certificate,
+    decided_engine,
     elected,
     engine_of,
     fired,
@@ -87,86 +88,6 @@ def candidacy(
 ) -> VoteRequest:
     signature = sign(by, ballot_bytes(CHAIN_ID, 1, term, by))
     return VoteRequest(1, term, by, accepted, forced, signature)
-
-
-def decided_engine() -> RaftEngine:
-    """An engine that has handed out the decision of height 1."""
-    engine = engine_of(0)
-    tell(engine, LEADER, DecidedMessage(1, BLOCK, BODY, certificate(1, 2)))
-    engine.step(Validated(HASH, ""))
-    effects = engine.step(Executed(HASH, RESULT))
-    assert effects.decided is not None
-    return engine
-
-
-@pytest.mark.parametrize(
-    ("message", "reason"),
-    [
-        (Decision(1, certificate(1)), "decided_certificate"),
-        (DecidedMessage(1, header_for(2), BODY, certificate(1, 2)), "decided_block"),
-        (
-            Decision(
-                1,
-                make_certificate(
-                    engine="pbft",
-                    height=1,
-                    round_=0,
-                    block_hash=HASH,
-                    result_hash=RESULT.hash(),
-                    votes={1: bytes(65), 2: bytes(65)},
-                    n=3,
-                ),
-            ),
-            "decided_certificate",
-        ),
-    ],
-)
-def test_a_certificate_that_does_not_hold_decides_nothing(message: Message, reason: str) -> None:
-    """Rule D1."""
-    effects = tell(engine_of(0), LEADER, message)
-    assert [fault.reason for fault in effects.faults] == [reason]
-
-
-def test_who_has_decided_shows_it_and_does_nothing_else() -> None:
-    """Rule D2."""
-    engine = decided_engine()
-    assert engine.status().phase == "decided"
-    assert fired(engine, TimerKind.ELECTION).dropped == ("decided",)
-    assert said(tell(engine, KEYS[2], Heartbeat(1, 0, 1, ())), DecidedMessage) == [KEYS[2]]
-    assert tell(engine, KEYS[2], ack(KEYS[2], 0)).send == ()
-    assert tell(engine, LEADER, Decision(1, certificate(1, 2))).dropped == ("decided",)
-
-
-def test_the_block_of_a_decision_may_come_as_an_entry() -> None:
-    """Rules D2, D3."""
-    engine = engine_of(0)
-    tell(engine, LEADER, Decision(1, certificate(1, 2)))
-    assert engine.status().phase == "catching_up_execution"
-    assert tell(engine, KEYS[2], PreVoteRequest(1, 1, ())).send == ()
-    effects = tell(engine, LEADER, append(0))
-    assert [type(request) for request in effects.requests] == [Validate]
-
-
-def test_a_false_body_of_a_decided_block_is_blamed_and_another_one_taken() -> None:
-    """Rule D3."""
-    engine = engine_of(0)
-    shown = DecidedMessage(1, BLOCK, b"false", certificate(1, 2))
-    tell(engine, LEADER, shown)
-    effects = engine.step(Validated(HASH, BODY_MISMATCH))
-    assert [fault.peer for fault in effects.faults] == [LEADER]
-    effects = tell(engine, KEYS[2], DecidedMessage(1, BLOCK, BODY, certificate(1, 2)))
-    assert [type(request) for request in effects.requests] == [Validate]
-
-
-def test_an_answer_from_before_the_certificate_stops_nobody() -> None:
-    """Rule X3."""
-    engine = engine_of(0)
-    tell(engine, LEADER, append(0))
-    tell(engine, LEADER, Decision(1, certificate(1, 2)))
-    effects = engine.step(Validated(HASH, "clock"))
-    assert effects.halt is None
-    effects = engine.step(Validated(HASH, ""))
-    assert effects.halt is None
 
 
 def test_a_validation_that_ends_in_a_later_term_refuses_nobody() -> None:
