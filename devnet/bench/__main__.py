@@ -8,8 +8,9 @@ import tempfile
 from pathlib import Path
 
 import click
+import msgspec
 
-from devnet.bench import consensus
+from devnet.bench import consensus, snapshots
 from devnet.bench.e2e import Result, bench_manifest, run
 from devnet.bench.limits import Limits, measure
 from devnet.commands import show
@@ -111,6 +112,28 @@ def consensus_command(*, sizes: tuple[int, ...], as_json: bool) -> int:
         click.echo()
         _print_consensus(result)
     return 1 if any(one.within_budget is False for one in result.figures) else 0
+
+
+@cli.command("snapshots")
+@click.option("--keys", type=click.IntRange(1_000), default=100_000, show_default=True)
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    default=Path.cwd,
+    help="On whose disk the nodes write. [the current one]",
+)
+@json_option
+def snapshots_command(*, keys: int, folder: Path, as_json: bool) -> None:
+    """What a snapshot of so many values costs, what commits feel of it, and how long a node takes
+    to begin with it. About a minute for each 200,000.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix="bench-") as place:
+        figures = snapshots.bench(Path(place), keys)
+    if as_json:
+        show.as_json(figures)
+    else:
+        shown = msgspec.to_builtins(figures)
+        show.table(("figure", "value"), [(name, str(shown[name])) for name in shown])
 
 
 def _print_consensus(result: consensus.Bench) -> None:
