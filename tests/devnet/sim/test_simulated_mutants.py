@@ -16,6 +16,7 @@ QUICK = (
     "sign state not consulted",
     "block not synced",
     "replays not noticed",
+    "evidence not passed on",
 )
 """Found within a few seconds each; `--slow` asks for all."""
 
