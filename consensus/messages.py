@@ -19,7 +19,7 @@ themselves, and more than one proof may fit one claim (docs/spec/pbft.md, sectio
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeAlias, TypeVar
+from typing import Annotated, Final, TypeAlias, TypeVar, assert_never
 
 import msgspec
 from msgspec import Meta
@@ -377,6 +377,8 @@ def vote_payload(vote: Vote) -> tuple[bytes | int, ...]:
             return (vote.block_hash, vote.result_hash)
         case RoundChange():
             return _claim(vote.prepared)
+        case _:
+            assert_never(vote)
 
 
 def vote_position(message: Message) -> VotePosition | None:

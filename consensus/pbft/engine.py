@@ -255,18 +255,20 @@ class PbftEngine:
             core.blame(peer, "not_a_validator")
         elif isinstance(message, Vote) and message.signer == core.me:
             twin.check_vote(core, message)
-        elif isinstance(message, BlockResponse) and core.halted == "":
+        elif core.halted != "" and state.decision is None:
+            core.drop("halted")
+        elif core.halted != "":
+            replying.on_decided_height(core, peer, message)
+        elif isinstance(message, BlockResponse):
             blocks.on_block_response(core, peer, message)
-        elif isinstance(message, DecidedMessage) and core.halted == "":
+        elif isinstance(message, DecidedMessage):
             deciding.on_decided(core, peer, message)
         elif state.decision is not None:
             replying.on_decided_height(core, peer, message)
-        elif core.halted != "":
-            core.drop("halted")
         else:
             self._vote(peer, message)
 
-    def _vote(self, peer: bytes, message: PbftMessage) -> None:
+    def _vote(self, peer: bytes, message: Vote | RoundProof | Status | BlockRequest) -> None:
         core = self._core
         match message:
             case Proposal():
@@ -283,8 +285,6 @@ class PbftEngine:
                 replying.on_status(core, peer, message)
             case BlockRequest():
                 blocks.on_block_request(core, peer, message)
-            case DecidedMessage() | BlockResponse():
-                core.drop("halted")
             case _:
                 assert_never(message)
 

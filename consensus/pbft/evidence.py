@@ -5,7 +5,7 @@ The two signed votes are the evidence, whole; no clock and no opinion of ours is
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, assert_never
 
 from consensus.engine import Evidence
 from consensus.limits import EVIDENCE_PER_VALIDATOR_MAX
@@ -97,6 +97,8 @@ def _known(core: Core, vote: Vote) -> Vote | None:
             known = state.commits.find(vote.signer, vote.round)
         case RoundChange():
             known = state.round_changes.get(vote.signer)
+        case _:
+            assert_never(vote)
     here = known is not None and (known.signer, known.round) == (vote.signer, vote.round)
     return known if here else None
 
@@ -129,11 +131,9 @@ def check_justification(core: Core, round_: int, justification: Justification) -
     for entry in justification.entries:
         wish = RoundChange(height, round_, entry.signer, entry.prepared, (), entry.signature)
         check_heard(core, wish)
-    for shown in justification.certificate:
-        # Of a claim that is known already nobody has looked at the signatures shown here.
-        learnt = core.state.book.learn(shown)
-        if learnt is not None:
-            check_prepared(core, learnt)
+    # Of a claim that is known already nobody has looked at the signatures shown here.
+    for learnt in filter(None, map(core.state.book.learn, justification.certificate)):
+        check_prepared(core, learnt)
 
 
 def check_commit(core: Core, vote: Commit) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from consensus.checkpoints import ResultRecord, SaidRecord
 from consensus.messages import BlockRecord, LogRecord, ReleasedRecord
 from consensus.raft.core import Core
-from consensus.raft.messages import Ack, Append, AppendedRecord, TermRecord
+from consensus.raft.messages import Ack, AckedRecord, Append, AppendedRecord, TermRecord
 from consensus.raft.state import HeightState
 
 
@@ -49,7 +49,7 @@ def _terms(state: HeightState, sent: Append | None) -> Iterator[LogRecord]:
         if acked.term > 0:
             yield TermRecord(state.height, acked.term, ())
         yield acked
-        yield from _unbound(state)
+        yield from _unbound(state, acked)
         acked = None
     if state.term > 0:
         ballot = () if state.ballot == b"" else (state.ballot,)
@@ -58,14 +58,11 @@ def _terms(state: HeightState, sent: Append | None) -> Iterator[LogRecord]:
         yield AppendedRecord(state.height, state.term, sent.header.hash())
     if acked is not None:
         yield acked
-        yield from _unbound(state)
+        yield from _unbound(state, acked)
 
 
-def _unbound(state: HeightState) -> Iterator[LogRecord]:
+def _unbound(state: HeightState, acked: AckedRecord) -> Iterator[LogRecord]:
     """If an operator has released what we acknowledged: it stays said, and binds us no more."""
-    acked = state.acked
-    if acked is None:
-        return
     says_again = acked.term < state.term or any(isinstance(vote, Ack) for vote in state.own)
     if not says_again or acked.block_hash not in state.signed_results:
         yield ReleasedRecord(state.height)

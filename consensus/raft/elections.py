@@ -138,9 +138,8 @@ def on_vote_request(core: Core, peer: bytes, request: VoteRequest) -> None:
         core.say(grant, request.signer)
         timers.arm_election(core)
         return
-    for vote in state.own:
-        if isinstance(vote, Grant):
-            core.say_again(vote, request.signer)
+    for vote in [vote for vote in state.own if isinstance(vote, Grant)]:
+        core.say_again(vote, request.signer)
 
 
 def may_vote(state: HeightState, candidate: bytes) -> bool:

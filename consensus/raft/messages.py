@@ -10,7 +10,7 @@ validators may crash, but they do not lie.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias, assert_never
 
 from msgspec import Meta
 
@@ -229,6 +229,8 @@ def raft_phase(vote: RaftVote) -> int:
             return APPEND_PHASE
         case Ack():
             return ACK_PHASE
+        case _:
+            assert_never(vote)
 
 
 def raft_payload(vote: RaftVote) -> tuple[bytes, ...]:
@@ -242,6 +244,8 @@ def raft_payload(vote: RaftVote) -> tuple[bytes, ...]:
             return (vote.signer,)
         case Grant():
             return (vote.candidate,)
+        case _:
+            assert_never(vote)
 
 
 _TAGS: Final = (VoteTag.ROUND_CHANGE, VoteTag.PROPOSAL, VoteTag.ACK)

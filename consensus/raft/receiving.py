@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from consensus.messages import DecidedMessage, Message, Status
 from consensus.raft import deciding, elections, following, leading, reads, replying, twin
@@ -23,6 +23,11 @@ from consensus.raft.messages import (
     TimeoutNow,
     VoteRequest,
 )
+
+Ordinary: TypeAlias = (
+    RaftVote | Heartbeat | HeartbeatReply | PreVoteRequest | PreVoteReply | TimeoutNow | Status
+)
+"""What validators say to each other at one height, before anybody knows how it ends."""
 
 
 def receive(core: Core, peer: bytes, message: Message) -> None:
@@ -68,7 +73,7 @@ def _receive_halted(
         core.drop("halted")
 
 
-def _dispatch(core: Core, peer: bytes, message: RaftMessage | Status) -> None:
+def _dispatch(core: Core, peer: bytes, message: Ordinary) -> None:
     match message:
         case Append():
             following.on_append(core, peer, message)
@@ -90,7 +95,5 @@ def _dispatch(core: Core, peer: bytes, message: RaftMessage | Status) -> None:
             elections.on_timeout_now(core, peer, message)
         case Status():
             elections.on_status(core, peer, message)
-        case Decision() | ReadRequest() | ReadReply():
-            core.drop("handled_elsewhere")
         case _:
             assert_never(message)

@@ -22,8 +22,7 @@ def adopt(core: Core, term: int, ballot: bytes = b"") -> None:
     state.supporters.clear()
     state.grants.clear()
     state.own.clear()
-    if core.votes:
-        core.record(TermRecord(state.height, term, () if ballot == b"" else (ballot,)))
+    core.record(TermRecord(state.height, term, () if ballot == b"" else (ballot,)))
     timers.arm_election(core)
 
 
@@ -79,9 +78,6 @@ def follow(core: Core, leader: bytes) -> bool:
 def may_lead(core: Core, peer: bytes, term: int) -> bool:
     """Whether `peer` can be the leader of a term: term 0 has the one that the chain names."""
     state = core.state
-    if peer not in state.members.position:
-        core.blame(peer, "not_a_validator")
-        return False
     if term == 0 and peer != state.first_leader:
         core.blame(peer, "not_the_leader")
         return False
@@ -91,5 +87,4 @@ def may_lead(core: Core, peer: bytes, term: int) -> bool:
 def show_term(core: Core, peer: bytes) -> None:
     """Tell a peer in a lower term where we are (rule V8)."""
     core.drop("old_term")
-    if core.votes:
-        core.reply(peer, Status(core.state.height, core.state.term))
+    core.reply(peer, Status(core.state.height, core.state.term))
