@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from consensus.engine import BODY_MISMATCH, Execute, Send, Validate
+from consensus.held import Block
 from consensus.limits import BLOCKS_MAX, RESULTS_MAX, VALIDATIONS_PER_ROUND_MAX
 from consensus.messages import BlockRequest, BlockResponse, PreparedCertificate
 from consensus.pbft.core import Core
 from consensus.pbft.proofs import signers_of
-from consensus.pbft.state import Block, HeightState
+from consensus.pbft.state import HeightState
 from medquorum.block import Result
 
 

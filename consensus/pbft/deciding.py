@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from consensus.engine import Decided
+from consensus.held import Block
 from consensus.messages import Commit, DecidedMessage
 from consensus.pbft import blocks, evidence, twin
 from consensus.pbft.core import Core
-from consensus.pbft.state import Block
 from consensus.pbft.twin import COMMIT_PHASE, PREPARE_PHASE
 from medquorum.certificate import CommitCertificate
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from consensus.engine import BlockBuilt, Build
+from consensus.headers import misplaced
+from consensus.held import Block
 from consensus.messages import (
     AcceptedRecord,
     Justification,
@@ -15,7 +17,6 @@ from consensus.messages import (
 from consensus.pbft import blocks, evidence, replying, rounds, timers, voting
 from consensus.pbft.core import Core
 from consensus.pbft.proofs import highest_claim, justification_fault, signers_of
-from consensus.pbft.state import Block
 from medquorum.block import Header
 from medquorum.certificate import VoteTag
 from medquorum.invariants import require
@@ -153,19 +154,10 @@ def header_fault(core: Core, header: Header, *, fresh_in: int | None) -> str:
     `fresh_in`: the round in which the block was made, None for one that a quorum had prepared: that
     one keeps the name of its first proposer.
     """
-    state, started = core.state, core.state.started
-    if header.chain_id != core.chain_id:
-        return "header_chain"
-    if header.height != state.height:
-        return "header_height"
-    if header.parent != started.parent_hash:
-        return "header_parent"
-    if header.parent_result != started.parent_result_hash:
-        return "header_parent_result"
-    if header.validators_hash != state.members.set_hash:
-        return "header_validators"
-    if header.time_ms <= started.parent_time_ms:
-        return "header_time"
+    state = core.state
+    fault = misplaced(header, core.chain_id, state.started, state.members.set_hash)
+    if fault != "":
+        return fault
     if fresh_in is not None and header.proposer != state.turns.proposer(fresh_in):
         return "header_proposer"
     return ""

@@ -11,6 +11,7 @@ from typing import assert_never
 
 from consensus.checkpoints import KeptRecord, ResultRecord, SaidRecord
 from consensus.errors import LogContradictionError
+from consensus.held import Block
 from consensus.messages import (
     AcceptedRecord,
     BlockRecord,
@@ -36,7 +37,6 @@ from consensus.messages import (
 from consensus.pbft import voting
 from consensus.pbft.core import Core
 from consensus.pbft.proofs import signers_of
-from consensus.pbft.state import Block
 from medquorum.certificate import VoteTag
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from consensus.engine import HeightStarted, Validate
+from consensus.engine import HeightStarted
+from consensus.held import HeldBlocks
 from consensus.messages import (
     NO_JUSTIFICATION,
     Justification,
@@ -22,51 +23,19 @@ from consensus.pbft.members import Members
 from consensus.pbft.proofs import CertificateBook
 from consensus.pbft.tally import CommitTally
 from consensus.pbft.turns import Turns
-from medquorum.block import Header, Result
 from medquorum.certificate import CommitCertificate, VoteTag
 from medquorum.invariants import require
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A header and a body that came with it. `source` is the peer that sent it; empty: ours."""
-
-    hash: bytes
-    header: Header
-    body: bytes
-    source: bytes
-
-
 @dataclass(slots=True)
-class Blocks:
-    """The blocks of one height that we have seen."""
-
-    seen: dict[bytes, Block] = field(default_factory=dict)
-    """By hash. A body in here may not belong to its header until the block is in `valid`."""
-
-    valid: set[bytes] = field(default_factory=set)
-    """Checked, with all transactions durable. A subset of `seen`."""
-
-    logged: set[bytes] = field(default_factory=set)
-    """Those that the log holds: records may name them."""
-
-    validating: dict[bytes, Validate] = field(default_factory=dict)
-    """What we asked Validate for and got no answer yet."""
-
-    doubted: set[bytes] = field(default_factory=set)
-    """Asked for first without and then with `certified`: a bad answer may be to the first."""
+class Blocks(HeldBlocks):
+    """The blocks of one height, some of which quorums have prepared."""
 
     refused: set[bytes] = field(default_factory=set)
     """A quorum prepared them and we find them invalid: not asked for again."""
 
     sought: int = 0
     """How often missing blocks were asked for, to ask another holder each time."""
-
-    results: dict[bytes, Result] = field(default_factory=dict)
-    """What executing them gave."""
-
-    executing: bytes = b""
-    """The block whose execution runs; empty if none does."""
 
 
 @dataclass(slots=True)

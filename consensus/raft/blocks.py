@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from consensus.engine import BODY_MISMATCH, Execute, Send, Validate
+from consensus.headers import misplaced
+from consensus.held import Block
 from consensus.limits import BLOCKS_MAX, RESULTS_MAX, VALIDATIONS_PER_ROUND_MAX
 from consensus.messages import Status
 from consensus.raft import terms, timers
 from consensus.raft.core import Core
-from consensus.raft.state import Block, HeightState, Role
+from consensus.raft.state import HeightState, Role
 from medquorum.block import Header, Result
 
 
 def header_fault(core: Core, header: Header) -> str:
     """Why a header does not belong to this height; empty if it does (rule A2)."""
-    state, started = core.state, core.state.started
-    if header.chain_id != core.chain_id:
-        return "header_chain"
-    if header.height != state.height:
-        return "header_height"
-    if header.parent != started.parent_hash:
-        return "header_parent"
-    if header.parent_result != started.parent_result_hash:
-        return "header_parent_result"
-    if header.validators_hash != state.members.set_hash:
-        return "header_validators"
-    if header.time_ms <= started.parent_time_ms:
-        return "header_time"
+    state = core.state
+    fault = misplaced(header, core.chain_id, state.started, state.members.set_hash)
+    if fault != "":
+        return fault
     if header.proposer not in state.members.position:
         return "header_proposer"
     return ""

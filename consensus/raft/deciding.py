@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from consensus.engine import Decided
+from consensus.held import Block
 from consensus.messages import DecidedMessage
 from consensus.raft import blocks, evidence, twin
 from consensus.raft.core import Core
 from consensus.raft.messages import Decision, ack_bytes
-from consensus.raft.state import Block
 from medquorum.certificate import CommitCertificate
 
 

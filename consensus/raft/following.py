@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from consensus.held import Block
 from consensus.limits import VALIDATIONS_PER_ROUND_MAX
 from consensus.raft import blocks, evidence, leading, terms, timers
 from consensus.raft.core import Core
 from consensus.raft.messages import Ack, AckedRecord, Append, Heartbeat, HeartbeatReply, ack_bytes
-from consensus.raft.state import Block, Role
+from consensus.raft.state import Role
 from medquorum.invariants import require
 
 

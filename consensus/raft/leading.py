@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from consensus.engine import BlockBuilt, Build
+from consensus.held import Block
 from consensus.raft import blocks, deciding, evidence, reads, terms, timers
 from consensus.raft.core import Core
 from consensus.raft.messages import (
@@ -15,7 +16,7 @@ from consensus.raft.messages import (
     TimeoutNow,
     append_bytes,
 )
-from consensus.raft.state import Block, Leading, Role
+from consensus.raft.state import Leading, Role
 from medquorum.certificate import make_certificate
 from medquorum.invariants import require
 

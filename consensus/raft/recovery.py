@@ -11,6 +11,7 @@ from typing import assert_never
 
 from consensus.checkpoints import ResultRecord, SaidRecord
 from consensus.errors import LogContradictionError
+from consensus.held import Block
 from consensus.messages import BlockRecord, HaltedRecord, LogRecord, ReleasedRecord
 from consensus.raft import leading
 from consensus.raft.core import Core
@@ -25,7 +26,6 @@ from consensus.raft.messages import (
     ack_bytes,
     ballot_bytes,
 )
-from consensus.raft.state import Block
 
 
 def restore(core: Core, records: Iterable[LogRecord]) -> None:

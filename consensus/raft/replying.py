@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from consensus.held import Block
 from consensus.messages import DecidedMessage, Message, Status
 from consensus.raft import blocks, deciding, reads, timers
 from consensus.raft.core import Core
@@ -16,7 +17,6 @@ from consensus.raft.messages import (
     HeartbeatReply,
     PreVoteReply,
 )
-from consensus.raft.state import Block
 
 STREAK_MAX: Final = 2
 """Ticks in a row with a peer one height ahead before its blocks are fetched (rule H2)."""

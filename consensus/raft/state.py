@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from consensus.engine import HeightStarted, Validate
+from consensus.engine import HeightStarted
+from consensus.held import HeldBlocks
 from consensus.raft.members import Members
 from consensus.raft.messages import Ack, AckedRecord, Append, Grant, RaftVote, VoteRequest
-from medquorum.block import Header, Result
 from medquorum.certificate import CommitCertificate
 from medquorum.invariants import require
 
@@ -23,42 +23,6 @@ class Role(Enum):
     PRE_CANDIDATE = "pre_vote"
     CANDIDATE = "candidate"
     LEADER = "leading"
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A header and a body that came with it. `source` is the peer that sent it; empty: ours."""
-
-    hash: bytes
-    header: Header
-    body: bytes
-    source: bytes
-
-
-@dataclass(slots=True)
-class Blocks:
-    """The blocks of one height that we have seen."""
-
-    seen: dict[bytes, Block] = field(default_factory=dict)
-    """By hash. A body in here may not belong to its header until the block is in `valid`."""
-
-    valid: set[bytes] = field(default_factory=set)
-    """Checked, with all transactions durable. A subset of `seen`."""
-
-    logged: set[bytes] = field(default_factory=set)
-    """Those that the log holds: records may name them."""
-
-    validating: dict[bytes, Validate] = field(default_factory=dict)
-    """What we asked Validate for and got no answer yet."""
-
-    doubted: set[bytes] = field(default_factory=set)
-    """Asked for first without and then with `certified`: a bad answer may be to the first."""
-
-    results: dict[bytes, Result] = field(default_factory=dict)
-    """What executing them gave."""
-
-    executing: bytes = b""
-    """The block whose execution runs; empty if none does."""
 
 
 @dataclass(slots=True)
@@ -158,7 +122,7 @@ class HeightState:
     last_said: tuple[int, int] = (-1, 0)
     """(term, phase) of our highest vote."""
 
-    blocks: Blocks = field(default_factory=Blocks)
+    blocks: HeldBlocks = field(default_factory=HeldBlocks)
     heard: dict[bytes, Ack] = field(default_factory=dict)
     """The newest ack of each signer, whatever its term, to notice two results of one block."""
 
