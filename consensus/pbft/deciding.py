@@ -33,10 +33,8 @@ def decide(core: Core, certificate: CommitCertificate) -> None:
 
 def name_diverging(core: Core, votes: Iterable[Commit]) -> None:
     """Report, once each, who signed another result of the decided block than the certified one."""
-    state, certificate = core.state, core.state.decision
-    if certificate is None:
-        return
-    for vote in votes:
+    state, decision = core.state, core.state.decision
+    for vote, certificate in [] if decision is None else [(vote, decision) for vote in votes]:
         if vote.block_hash != certificate.block_hash or vote.signer in state.diverging:
             continue
         if vote.result_hash != certificate.result_hash:

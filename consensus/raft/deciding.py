@@ -9,6 +9,7 @@ from consensus.raft import blocks, evidence, twin
 from consensus.raft.core import Core
 from consensus.raft.messages import Decision, ack_bytes
 from medquorum.certificate import CommitCertificate
+from medquorum.invariants import require
 
 
 def holds(core: Core, certificate: CommitCertificate) -> bool:
@@ -34,10 +35,9 @@ def holds(core: Core, certificate: CommitCertificate) -> bool:
 
 def decide(core: Core, certificate: CommitCertificate) -> None:
     """Take a certificate that holds. From here on we say nothing new at this height (D2)."""
-    state = core.state
-    if state.decision is None:
-        twin.check_decision(core, certificate)
-        state.decision = certificate
+    require(core.state.decision is None, "decided twice")
+    twin.check_decision(core, certificate)
+    core.state.decision = certificate
 
 
 def _take(core: Core, peer: bytes, certificate: CommitCertificate) -> bool:

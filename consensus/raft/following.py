@@ -72,9 +72,8 @@ def on_heartbeat(core: Core, peer: bytes, message: Heartbeat) -> None:
 def reply(core: Core, beat: int) -> None:
     """Tell the leader that we follow it, and whether it need not send its entry again."""
     state = core.state
-    if core.votes:
-        entry = () if state.append is None else (state.entry,)
-        core.send(state.leader, HeartbeatReply(state.height, state.term, beat, entry))
+    entry = () if state.append is None else (state.entry,)
+    core.send(state.leader, HeartbeatReply(state.height, state.term, beat, entry))
 
 
 def ack_again(core: Core) -> bool:

@@ -21,25 +21,28 @@ from medquorum.certificate import make_certificate
 from medquorum.invariants import require
 
 
+def _of(core: Core) -> Leading:
+    """What we know as the leader that we are."""
+    leading = core.state.leading
+    require(leading is not None, "a follower does what only leaders do")
+    return Leading(reads_wait=True) if leading is None else leading
+
+
 def assert_leadership(core: Core) -> None:
     """Let everybody know that this term has a leader (rule L4)."""
-    state, leading = core.state, core.state.leading
-    if leading is not None:
-        entry = () if state.append is None else (state.entry,)
-        core.send(None, Heartbeat(state.height, state.term, leading.beat, entry))
+    state = core.state
+    entry = () if state.append is None else (state.entry,)
+    core.send(None, Heartbeat(state.height, state.term, _of(core).beat, entry))
 
 
 def resume(core: Core) -> None:
     """After a restart as the leader of term 0: say again what was said, count our own ack (F4)."""
-    state = core.state
-    if state.leading is None:
-        return
-    for vote in tuple(state.own):
-        if isinstance(vote, Append):
-            core.say_again(vote, None)
-        elif isinstance(vote, Ack):
-            core.say_again(vote, core.me)
-            count_ack(core, vote)
+    own = tuple(core.state.own)
+    for entry in [vote for vote in own if isinstance(vote, Append)]:
+        core.say_again(entry, None)
+    for ack in [vote for vote in own if isinstance(vote, Ack)]:
+        core.say_again(ack, core.me)
+        count_ack(core, ack)
 
 
 def propose(core: Core) -> bool:
@@ -97,16 +100,15 @@ def on_block_built(core: Core, built: BlockBuilt) -> None:
 
 
 def _announce(core: Core, block: Block) -> None:
-    state, leading = core.state, core.state.leading
+    state = core.state
     core.log_block(block)
     core.record(AppendedRecord(state.height, state.term, block.hash))
     state.appended = state.term
     state.append = make_append(core, block)
     core.say(state.append, None)
     timers.note_work(core)
-    if leading is not None:
-        leading.fresh = True
-        reads.cover(core)
+    _of(core).fresh = True
+    reads.cover(core)
 
 
 def make_append(core: Core, block: Block) -> Append:
@@ -134,10 +136,9 @@ def on_ack(core: Core, ack: Ack) -> None:
 
 def count_ack(core: Core, ack: Ack) -> None:
     """Keep one ack a signer: none counts twice."""
-    leading = core.state.leading
-    if leading is not None:
-        leading.holders.add(ack.signer)
-        leading.acks.setdefault(ack.signer, ack)
+    leading = _of(core)
+    leading.holders.add(ack.signer)
+    leading.acks.setdefault(ack.signer, ack)
 
 
 def certify(core: Core) -> bool:
