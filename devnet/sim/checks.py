@@ -31,6 +31,7 @@ from medquorum.certificate import CommitCertificate, VoteTag, unpack_signers, vo
 from medquorum.errors import DecodeError
 from medquorum.genesis import Genesis
 from medquorum.keys import verify
+from node.errors import IdentityError
 from node.ledger.errors import UnservedCodeError
 from node.limits import FETCHED_TXS_KEPT, INBOX_EVENTS_MAX, INTAKE_TXS_MAX
 from node.wire import FrameKind
@@ -61,6 +62,10 @@ class Allowed:
     damage: bool = False
     old_software: set[str] = field(default_factory=set)
     """Machines that lack code which governance may activate."""
+    keyless: set[str] = field(default_factory=set)
+    """Machines whose sign state is gone: they must not start."""
+    halts: frozenset[str] = frozenset()
+    """Reasons for which an honest engine may halt."""
 
 
 class Checker:
@@ -82,7 +87,8 @@ class Checker:
         self.proofs = EvidenceChecks(world.fail, genesis, byzantine)
         self.reasons: Counter[str] = Counter()
         self.stops: Counter[str] = Counter()
-        self.rounds_max = 0
+        self.rounds: dict[int, int] = {}
+        """The round in which a height was decided, by the first certificate that was seen."""
         self.votes = 0
         self.height = 0
         """The highest height that an honest node has committed."""
@@ -104,6 +110,15 @@ class Checker:
         """Whether everything is demanded of this machine."""
         return machine.validator is None or machine.validator.public not in self.byzantine
 
+    @property
+    def rounds_max(self) -> int:
+        """The highest round in which anything was decided."""
+        return max(self.rounds.values(), default=0)
+
+    def said(self, key: bytes) -> set[tuple[int, int, int]]:
+        """Height, round and phase of every vote that an honest validator has let out."""
+        return {place[1:] for place in self._said if place[0] == key}
+
     def _tip_is(self, machine: Machine, height: int) -> None:
         self._tips[machine.name] = height
         self.height = max(self._tips.values())
@@ -119,7 +134,7 @@ class Checker:
         self._count_kept(machine)
         self.turns.committed(header)
         self._tip_is(machine, header.height)
-        self.rounds_max = max(self.rounds_max, certificate.round)
+        self.rounds.setdefault(header.height, certificate.round)
         new = header.height not in self.settled
         self._settles(header.height, header.hash(), block.result.hash(), machine.name)
         if not new and header.height + 1 in self.sets:
@@ -285,7 +300,7 @@ class Checker:
             self.reasons[fault.reason] += 1
             if fault.peer not in self.byzantine:
                 self.world.fail(f"{machine.name} blames an honest validator: {fault.reason}")
-        if effects.halt is not None:
+        if effects.halt is not None and effects.halt.reason not in self.allowed.halts:
             self.world.fail(f"{machine.name} halts: {effects.halt.reason} {effects.halt.detail}")
 
     def _keep_acks(self, machine: Machine, effects: Effects) -> None:
@@ -337,6 +352,8 @@ class Checker:
                 return self.allowed.damage
             case UnservedCodeError():
                 return machine.name in self.allowed.old_software
+            case IdentityError():
+                return machine.name in self.allowed.keyless
             case _:
                 return False
 

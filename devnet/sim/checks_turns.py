@@ -26,6 +26,10 @@ class TurnsChecks:
         """An honest node has this height."""
         self._made[header.height] = (header.proposer, header.validators_hash)
 
+    def first(self, height: int) -> bytes:
+        """Who has the first turn at a height that some engine has begun."""
+        return self._turns[height][0]
+
     def started(self, who: str, event: HeightStarted, status: EngineStatus) -> None:
         """An honest node's engine begins a height."""
         if status.height != event.height or status.round > 0:

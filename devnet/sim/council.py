@@ -71,12 +71,14 @@ class Council:
         self._activated = False
         self._count = 0
         self.active = True
+        self.look_ms = 150.0
+        """How soon it notices that a motion was carried, and thinks of another one."""
         self.carried = self.suspended = 0
 
     def start(self) -> None:
         """Begin, if the options say so."""
         if self._cluster.options.changes != "none":
-            self._world.every_ms(150, self._look)
+            self._world.every_ms(self.look_ms, self._look)
 
     @property
     def members(self) -> tuple[Validator, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from devnet.sim.dice import Dice
@@ -27,6 +28,16 @@ class DiskFaults:
     full: float = 0.0
     rot: float = 0.0
     """Per file read: one bit is another one."""
+
+
+class Tail(StrEnum):
+    """What a power cut leaves of bytes that were written and not synced."""
+
+    LOST = "lost"
+    TORN = "torn"
+    """The first part of them."""
+    FLIPPED = "flipped"
+    """A part whose last byte is another one."""
 
 
 @dataclass(slots=True)
@@ -54,18 +65,21 @@ class SimDisk:
     def __init__(self, rng: Dice) -> None:
         self.rng = rng
         self.faults = DiskFaults()
+        self.tail: Tail | None = None
+        """What power cuts leave; None draws it each time."""
         self.store = MemoryKV()
         self._seen: Names = {}
         self._platter: Names = {}
 
     def power_cut(self) -> None:
         """Lose what is not on the platter, or most of it."""
-        keep_new_names = self.rng.chance(0.5)
+        lost = self.tail is Tail.LOST
+        keep_new_names = not lost and self.rng.chance(0.5)
         names = dict(self._seen) if keep_new_names else dict(self._platter)
         for node in names.values():
             node.content = node.durable = self._torn(node)
         self._seen, self._platter = names, dict(names)
-        if self.rng.chance(0.5):
+        if lost or self.rng.chance(0.5):
             self.store.crash()
 
     def process_ends(self) -> None:
@@ -119,9 +133,12 @@ class SimDisk:
     def _torn(self, node: _Node) -> bytes:
         if node.content == node.durable or not node.content.startswith(node.durable):
             return node.durable
+        if self.tail is Tail.LOST:
+            return node.durable
         extra = node.content[len(node.durable) :]
         kept = extra[: self.rng.randint(0, len(extra))]
-        if len(kept) > 0 and self.rng.chance(0.3):
+        is_flipped = self.rng.chance(0.3) if self.tail is None else self.tail is Tail.FLIPPED
+        if len(kept) > 0 and is_flipped:
             kept = kept[:-1] + bytes([kept[-1] ^ (1 << self.rng.randrange(8))])
         return node.durable + kept
 

@@ -135,8 +135,10 @@ class Net(Generic[StationT]):
 
     def recheck(self) -> None:
         """Make and break connections as they have become possible or impossible."""
-        for a in self.machines:
-            for b in self.machines[a.place + 1 :]:
+        joined = {place for pair in self._linked for place in pair}
+        concerned = [m for m in self.machines if m.is_up or m.place in joined]
+        for number, a in enumerate(concerned):
+            for b in concerned[number + 1 :]:
                 pair = (a.place, b.place)
                 may = self._may_link(a, b)
                 if may and pair not in self._linked:

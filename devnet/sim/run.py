@@ -104,6 +104,7 @@ class Run:
             patience_ms=options.patience_ms,
             trusted=self._is_trusted,
         )
+        self.heights_max = HEIGHTS_MAX
         self.nemesis = Nemesis(self.cluster, lambda: self.honest)
         self.council = Council(self.cluster, self.office, self.checker)
 
@@ -141,7 +142,7 @@ class Run:
         world.every_ms(250, self._revive)
         self.nemesis.start()
         self.council.start()
-        self._step(options.safety_ms, lambda: self.checker.height >= HEIGHTS_MAX)
+        self._step(options.safety_ms, lambda: self.checker.height >= self.heights_max)
         healed_ms = self._heal()
         self._spread()
         self._finish()
