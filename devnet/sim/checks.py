@@ -325,6 +325,9 @@ class Checker:
             self._tip_is(machine, chain.tip.height)
         elif chain.tip.height < known:
             self.world.fail(f"S5: {machine.name} had {known} and came back at {chain.tip.height}")
+        # An ack of its own that was not on its disk when it died was never said.
+        self._count_kept(machine)
+        self._kept.pop(machine.name, None)
         # A height may have become durable in the very moment in which the node died.
         for height in range(self._tips.get(machine.name, 0) + 1, chain.tip.height + 1):
             block = chain.blocks.block(height)

@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from statistics import median
 from typing import Final
 
+from devnet.sim.mutants_log import LOG
 from devnet.sim.mutants_node import EVIDENCE, NODE, Mutant
 from devnet.sim.mutants_pbft import PBFT
 from devnet.sim.mutants_raft import RAFT
@@ -19,8 +20,8 @@ from devnet.sim.run import Run
 from medquorum.quorum import EngineName
 
 CATALOGUE: Final[dict[EngineName, tuple[Mutant, ...]]] = {
-    "pbft": (*PBFT, *NODE, *EVIDENCE),
-    "raft": (*RAFT, *READS, *NODE),
+    "pbft": (*PBFT, *NODE, *LOG, *EVIDENCE),
+    "raft": (*RAFT, *READS, *NODE, *LOG),
 }
 SERIES_APART: Final = 100_000
 """How far apart the first seeds of two series of one mutant are."""

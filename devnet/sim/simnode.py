@@ -22,8 +22,8 @@ from storage.chain import CommittedBlock
 
 CHECKPOINTS: Final = 0.25
 """Probability that the machines of a run compact their logs within heights."""
-CHECKPOINT_BYTES: Final = 1_500
-"""A few records: most heights that take more than a round reach it."""
+CHECKPOINT_BYTES: Final = 300
+"""A block and its first vote: every height gets there, and a later round reaches it again."""
 
 
 class Host(Protocol):
