@@ -1,16 +1,16 @@
 """Snapshots on the disk: heads under their heights, chunks under their hashes
 (docs/spec/snapshot.md, P6).
 
-    <height>-<digest>.head   what the snapshot is; there once all its chunks are durable
+    <height>-<digest>.head   SHA-256, and what the snapshot is; there once all its chunks are durable
     chunks/<hh>/<hash>       content, shared by all snapshots that hold it
 
-What the bytes mean is the caller's knowledge. A head names its digest, so that a file that rotted
-is noticed when it is decoded; a chunk is hashed whenever it is read.
+What the bytes mean is the caller's knowledge. A head and a chunk are hashed whenever they are read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from typing import Final, NamedTuple
@@ -21,6 +21,7 @@ from storage.vault import VaultDirectory
 _SUFFIX: Final = ".head"
 _HEIGHT_DIGITS: Final = 16
 _DIGEST_DIGITS: Final = 64
+_HASH_BYTES: Final = 32
 
 
 class SnapshotName(NamedTuple):
@@ -60,12 +61,17 @@ class SnapshotFiles:
         return tuple(sorted(name for name in found if name is not None))
 
     def head(self, name: SnapshotName) -> bytes | None:
-        """The head of a snapshot, or None. What it says is to be held against the digest."""
-        return self._files.read(self._file_of(name))
+        """The head of a snapshot, or None: also if it rotted. What it says is to be held against the
+        digest.
+        """
+        data = self._files.read(self._file_of(name))
+        if data is None or sha256(data[_HASH_BYTES:]).digest() != data[:_HASH_BYTES]:
+            return None
+        return data[_HASH_BYTES:]
 
     def keep(self, name: SnapshotName, head: bytes) -> None:
         """Give chunks that are here a head. It is durable when this returns."""
-        replace_file(self._files, self._file_of(name), head)
+        replace_file(self._files, self._file_of(name), sha256(head).digest() + head)
 
     def drop(self, name: SnapshotName) -> None:
         """Forget a snapshot. Its chunks stay until `sweep`."""

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from statistics import quantiles
 from typing import Final
@@ -86,12 +87,12 @@ class _Ledger:
     def _opened(self) -> Chain:
         return Chain(self.kv, self.genesis, installed_registry(), keep_versions=10)
 
-    def add(self, count: int, first: int | None = None) -> None:
+    def add(self, number: int, first: int | None = None) -> None:
         """Commit a block that writes so many values: new ones, or from `first` on."""
         start = self._next if first is None else first
-        self._next = max(self._next, start + count)
+        self._next = max(self._next, start + number)
         changes = {(i * 2_654_435_761 % 2**32).to_bytes(8, "big"): b"%d" % start + VALUE
-                   for i in range(start, start + count)}  # fmt: skip
+                   for i in range(start, start + number)}  # fmt: skip
         chain, tip = self.chain, self.chain.blocks.tip()
         parent, before = chain.blocks.header(tip), chain.blocks.result(tip)
         validators = self.genesis.validator_set()
@@ -137,11 +138,15 @@ class _Ledger:
             work.finish()
         return time.perf_counter() - began
 
-    def commits(self) -> Commits:
-        """Time commits that overwrite values all over the state, at a steady pace."""
+    def commits(self, more: Callable[[], bool] = lambda: False) -> Commits:
+        """Time commits that overwrite values all over the state, at a steady pace: so many of them,
+        and on for as long as `more`.
+        """
         found: list[float] = []
         due = time.perf_counter()
-        for number in range(COMMITS):
+        for number in count():
+            if number >= COMMITS and not more():
+                break
             due += COMMIT_EVERY_S
             began = time.perf_counter()
             self.add(COMMIT_KEYS, number * COMMIT_KEYS % max(1, self._next - COMMIT_KEYS))
@@ -174,14 +179,15 @@ def bench(folder: Path, keys: int) -> Figures:
         ledger.add(min(BLOCK_KEYS, keys - first))
     while ledger.chain.blocks.tip() < BLOCKS_MIN:
         ledger.add(1, 0)
-    undisturbed = ledger.commits()
+    ledger.commits()  # until the database has digested what was poured into it
     made, background = SnapshotFiles(folder / "alone"), SnapshotFiles(folder / "background")
     make_s = ledger.snapshot(made, 0.0)
     took: list[float] = []
     maker = threading.Thread(target=lambda: took.append(ledger.snapshot(background, STEP_REST_S)))
     maker.start()
-    meanwhile = ledger.commits()
+    meanwhile = ledger.commits(maker.is_alive)
     maker.join()
+    undisturbed = ledger.commits()
     ledger.snapshot(SnapshotFiles(homes[0].snapshots), 0.0)
     height = ledger.chain.blocks.tip()
     ledger.kv.close()

@@ -55,7 +55,7 @@ def build_chain(
     Raises FalseSnapshotError, BlobNotFoundError or DamagedBlobError for a chunk that is not (or no
     longer) here, DiskError.
     """
-    scratch = path.with_name(path.name + ".scratch")
+    scratch = _scratch(path)
     for left in (path, scratch):
         shutil.rmtree(left, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -82,7 +82,8 @@ def put_in_place(home: Home) -> bool:
     one that this finishes to put in place (P7).
     """
     files = DiskFiles()
-    shutil.rmtree(home.chain_building, ignore_errors=True)
+    for left in (home.chain_building, _scratch(home.chain_building)):
+        shutil.rmtree(left, ignore_errors=True)
     if not home.chain_ready.exists():
         return False
     if home.chain.exists():
@@ -130,6 +131,11 @@ def verify_snapshot(
             return _fill_state(kv, head, files, leaves, Batch())
         except (DecodeError, VerificationError) as error:
             raise FalseSnapshotError(getattr(error, "reason", "chunk"), str(error)) from None
+
+
+def _scratch(path: Path) -> Path:
+    """Where what does not fit in memory waits while a database is built at `path`."""
+    return path.with_name(path.name + ".scratch")
 
 
 def _found(kv: KV, head: SnapshotHead, genesis: Genesis, registry: Registry) -> None:

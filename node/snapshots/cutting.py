@@ -37,6 +37,8 @@ def past_chunks(blocks: ChainStore, first: int, last: int) -> Iterator[bytes | N
         if header is None or result is None:
             raise UnmakeableError(f"height {height} is not here")
         past = PastHeight(header, result, blocks.outcomes(height))
+        if len(past.outcomes) != header.tx_count:
+            raise UnmakeableError(f"the outcomes of height {height} are not here (any more)")
         past_size = len(encode(past))
         if heights and size + past_size > CHUNK_BYTES_MAX:
             yield _checked(encode(PastChunk(tuple(heights))))

@@ -74,6 +74,7 @@ class StateSync:
         self._log = log
         self._met = asyncio.Event()
         self._refuted: set[bytes] = set()
+        self._caught: set[bytes] = set()
         self._fetched = 0
 
     def met(self) -> None:
@@ -91,10 +92,11 @@ class StateSync:
         """
         if not self._enabled or self._height() > 0:
             return
-        while not self._peers.connected():
-            self._met.clear()
-            await self._met.wait()
-        for _ in range(SEARCHES_MAX):
+        fruitless = 0
+        while fruitless < SEARCHES_MAX:
+            while not self._peers.connected() and not self._caught:
+                self._met.clear()
+                await self._met.wait()
             found = await self._search()
             name = self._best(found)
             if name is None:
@@ -102,6 +104,8 @@ class StateSync:
             if await self._take(name, found[name]):
                 self._log.info("state_sync_done", height=name.height, digest=name.digest)
                 raise ChainReplaced(name.height)
+            # What was fetched stays: as long as there is some, a lost peer is no reason to give up.
+            fruitless = 0 if self._fetched > 0 else fruitless + 1
         self._log.info("state_sync_passed_over", reason="no_snapshot", height=self._height())
 
     async def _search(self) -> Found:
@@ -116,10 +120,10 @@ class StateSync:
         try:
             while (left_s := until_s - loop.time()) > 0 and self._height() == 0:
                 for peer in self._peers.connected():
-                    if peer not in asked:
+                    if peer not in asked and peer not in self._caught:
                         asked[peer] = loop.create_task(self.questions.snapshots(peer))
                 answers = [task.result() for task in asked.values() if task.done()]
-                if len(answers) == len(asked) and all(
+                if 0 < len(answers) == len(asked) and all(
                     answer is None or answer.height < AHEAD_MIN for answer in answers
                 ):
                     break
@@ -154,6 +158,7 @@ class StateSync:
 
     async def _take(self, name: SnapshotName, offering: Sequence[bytes]) -> bool:
         """Fetch a snapshot, prove it and build a chain from it. Whether that worked."""
+        self._fetched = 0
         self._log.info("state_sync", height=name.height, digest=name.digest, count=len(offering))
         head = await self._head(name, offering)
         if head is None:
@@ -170,7 +175,7 @@ class StateSync:
             )
             self._refuted.add(name.digest)
             for peer in offering:
-                self._peers.punish(peer, f"false_{error.reason}")
+                self._punish(peer, f"false_{error.reason}")
             return False
         except (BlobNotFoundError, DamagedBlobError) as error:
             # Our own disk lost what was checked when it came: fetch it again.
@@ -189,9 +194,9 @@ class StateSync:
             try:
                 return await self._worker.run(self._proven, name, data)
             except VerificationError as error:
-                self._peers.punish(peer, f"bad_snapshot_{error.reason}")
+                self._punish(peer, f"bad_snapshot_{error.reason}")
             except DecodeError as error:
-                self._peers.punish(peer, f"bad_snapshot_{error.code}")
+                self._punish(peer, f"bad_snapshot_{error.code}")
         return None
 
     def _proven(self, name: SnapshotName, data: bytes) -> SnapshotHead:
@@ -207,7 +212,7 @@ class StateSync:
         What an interrupted fetch, or another snapshot, left here is not asked for again.
         """
         todo = deque(await self._worker.run(self._missing, head))
-        total, self._fetched = len(todo), 0
+        total = len(todo)
         able = list(offering)
         while todo and able:
             asking = [peer for _ in range(PEER_CHUNKS_MAX) for peer in able]
@@ -244,8 +249,13 @@ class StateSync:
             elif data == b"":
                 self._peers.dropped("snapshot_gone")
             else:
-                self._peers.punish(peer, "bad_snapshot_chunk")
+                self._punish(peer, "bad_snapshot_chunk")
             passed_over.add(peer)
+
+    def _punish(self, peer: bytes, reason: str) -> None:
+        """Who was caught is asked no more: a ban ends, and the lies would begin again."""
+        self._caught.add(peer)
+        self._peers.punish(peer, reason)
 
     def _count(self, total: int) -> None:
         self._fetched += 1

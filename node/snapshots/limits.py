@@ -18,8 +18,8 @@ CHUNKS_MAX: Final = 65_536
 HEAD_BYTES_MAX: Final = 16 * MIB
 """The manifest, the certified header and the history of the validators."""
 
-STEP_ENTRIES: Final = 500
-"""Read for a snapshot in one go: some 2 ms in which commits may wait for the interpreter."""
+STEP_ENTRIES: Final = 200
+"""Read for a snapshot in one go: a millisecond in which commits may wait for the interpreter."""
 STEP_REST_S: Final = 0.004
 """Between two such goes. A snapshot may take its time."""
 

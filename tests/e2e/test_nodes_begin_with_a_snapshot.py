@@ -108,10 +108,11 @@ async def _all_lie(network: Network) -> None:
     async with Client(network.nodes[0].url, genesis=network.genesis) as client:
         await grow(network, client, INTERVAL + 5)
         for node in network.nodes:
-            for head in home_of(network, node).snapshots.glob("*.head"):
-                data = bytearray(head.read_bytes())
-                data[-1] ^= 1
-                head.write_bytes(bytes(data))
+            files = SnapshotFiles(home_of(network, node).snapshots)
+            for name in files.names():
+                head = bytearray(files.head(name) or b"")
+                head[-1] ^= 1
+                files.keep(name, bytes(head))
         newcomer = await join(network, client, network.nodes[1].org, timeout_s=120)
         assert status_of(newcomer)["oldest_block"] == 1
 

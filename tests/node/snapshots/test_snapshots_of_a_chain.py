@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,12 +14,17 @@ from medquorum.codec import encode
 from medquorum.errors import VerificationError
 from node.chain import Chain
 from node.home import Home
+from node.ledger.proposals import ObserverAdd, ProposalKind, ValidatorReplace
+from node.receipts import history_before
 from node.snapshots.beginning import build_chain, mark_ready, put_in_place, verify_snapshot
 from node.snapshots.errors import FalseSnapshotError, UnmakeableError
 from node.snapshots.format import SnapshotHead, verify_head
 from node.snapshots.making import SnapshotWork, first_past, load_head, retain
+from storage import layout
 from storage.errors import BlobNotFoundError, DamagedBlobError
+from storage.kv import Batch
 from storage.snapshots import SnapshotFiles, SnapshotName
+from tests.support.cluster import Cluster, key_of
 from tests.support.signed_chain import REGISTRY, SignedChain, open_leveldb
 
 
@@ -222,6 +228,12 @@ def test_a_head_that_rotted_is_not_there(
     for content in (b"rot", encode(lie)):
         files.keep(name, content)
         assert load_head(files, name) is None
+    files.keep(name, encode(head))
+    (path,) = (tmp_path / "snapshots").glob("*.head")
+    good = path.read_bytes()
+    for place in range(0, len(good), 7):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
+        assert files.head(name) is None
     (tmp_path / "snapshots" / "unrelated.head").write_bytes(b"")
     assert files.names() == (name,)
 
@@ -244,6 +256,45 @@ def test_a_chain_takes_its_place_when_it_is_whole_and_never_before(
     assert late.chain.tip == member.chain.tip
     late.close()
     assert not put_in_place(home)
+
+
+async def test_a_chain_whose_validators_changed_is_proven_on_from_its_founders(
+    member: SignedChain, files: SnapshotFiles, tmp_path: Path
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        council = Cluster(tmp_path / "council", 4, group)
+        org = member.genesis.organisations[3].org
+        replaced, key, node = (key_of(name).public for name in ("vote3", "vote4", "node4"))
+        content = ValidatorReplace(replaced, key, node, council.possession(4, org))
+        member.add(council.decision(ProposalKind.OBSERVER_ADD, ObserverAdd(node, org)))
+        member.add(council.decision(ProposalKind.VALIDATOR_REPLACE, content))
+    changed = member.chain.tip.height
+    assert member.chain.blocks.validator_changes(1, 9) == (changed,)
+    at_the_change = make(member, files)
+    member.grow(2)
+    after_it = make(member, files)
+    for name in (at_the_change, after_it):
+        head = head_of(files, name)
+        assert key in {v.key for v in verify_head(head, member.genesis).validators}
+        with pytest.raises(VerificationError):
+            verify_head(msgspec.structs.replace(head, changes=()), member.genesis)
+    begin(tmp_path / "late", head_of(files, after_it), files, member)
+    with closing(open_leveldb(tmp_path / "late")) as kv:
+        late = Chain(kv, member.genesis, REGISTRY, keep_versions=10)
+        for height in (changed, changed + 1):
+            assert late.blocks.validators(height) == member.chain.blocks.validators(height)
+        upto = late.tip.height + 1
+        assert history_before(late.blocks, upto) == history_before(member.chain.blocks, upto)
+
+
+def test_what_was_given_up_of_the_past_makes_no_false_snapshot(
+    member: SignedChain, files: SnapshotFiles
+) -> None:
+    batch = Batch()
+    batch.delete(layout.at_height(layout.OUTCOMES, 3))
+    member.kv.write(batch, sync=True)
+    with pytest.raises(UnmakeableError, match="height 3"):
+        make(member, files)
 
 
 def test_what_cannot_be_made_says_why(
