@@ -1,7 +1,7 @@
 """Snapshots on the disk: heads under their heights, chunks under their hashes
 (docs/spec/snapshot.md, P6).
 
-    <height>-<digest>.head   SHA-256, and what the snapshot is; there once all its chunks are durable
+    <height>-<digest>.head   a hash, and what the snapshot is: there once all chunks are durable
     chunks/<hh>/<hash>       content, shared by all snapshots that hold it
 
 What the bytes mean is the caller's knowledge. A head and a chunk are hashed whenever they are read.
@@ -61,8 +61,8 @@ class SnapshotFiles:
         return tuple(sorted(name for name in found if name is not None))
 
     def head(self, name: SnapshotName) -> bytes | None:
-        """The head of a snapshot, or None: also if it rotted. What it says is to be held against the
-        digest.
+        """The head of a snapshot, or None: also if it rotted. What it says is to be held against
+        the digest.
         """
         data = self._files.read(self._file_of(name))
         if data is None or sha256(data[_HASH_BYTES:]).digest() != data[:_HASH_BYTES]:
