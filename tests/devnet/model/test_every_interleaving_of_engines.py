@@ -87,6 +87,9 @@ def test_what_was_acknowledged_in_an_older_term_is_found_not_to_count(
 PBFT_BUGS: dict[Mutation, int] = {
     engine_mutants.quorum_one_too_small: 0,
     engine_mutants.no_fence_after_round_change: 0,
+    engine_mutants.highest_prepared_not_demanded: 1,
+    engine_mutants.duplicate_signers_counted: 1,
+    engine_mutants.commits_counted_without_their_result: 0,
 }
 """A bug, and the place in QUICK of the scope that shows it soonest."""
 
