@@ -246,6 +246,7 @@ def _services(node: Node, disk: DiskGuard) -> Services:
         engine_status=node.engine_status,
         peers=node.transport.peers_info,
         halted=node.halt_reason,
+        fetching=node.snapshots.fetching.status,
     )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from node.mempool import Mempool
     from node.ops.diskguard import DiskGuard
     from node.ops.metrics import Metrics
+    from node.snapshots.fetching import Fetching
     from node.sync import SyncStatus
     from node.threads import Worker
     from node.tracker import Tracker
@@ -79,7 +80,8 @@ class Services:
     `allowed_hosts` are the names by which clients may call this node, as in the configuration
     (rpc.allowed_hosts). `read_height` waits for so many seconds at most for a height above which
     nothing was decided when it was called; it raises RefusedError. `halted` is why the node stopped
-    voting for good, or None. `vault` is None if this node keeps no records. `now_ms` is the wall
+    voting for good, or None. `fetching` is the snapshot with which this node is about to begin, or
+    None. `vault` is None if this node keeps no records. `now_ms` is the wall
     clock.
     """
 
@@ -104,6 +106,7 @@ class Services:
     engine_status: Callable[[], EngineStatus | None]
     peers: Callable[[], tuple[PeerInfo, ...]]
     halted: Callable[[], str | None]
+    fetching: Callable[[], Fetching | None] = lambda: None
 
     def is_validator(self) -> bool:
         """Whether this node votes on the next height."""

@@ -24,6 +24,14 @@ class Syncing(msgspec.Struct, frozen=True):
     target: int
 
 
+class Fetching(msgspec.Struct, frozen=True):
+    """The snapshot with which a node is about to begin."""
+
+    height: int
+    chunks: int
+    fetched: int
+
+
 class Peer(msgspec.Struct, frozen=True):
     """A member's daemon."""
 
@@ -59,6 +67,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     validator: str = ""
     evidence: int = 0
     oldest_block: int = 1
+    snapshot: Fetching | None = None
 
 
 @click.command
@@ -95,6 +104,11 @@ def complaints_about(found: NodeStatus) -> list[str]:
         percent = 100 * found.syncing.height // found.syncing.target
         complaints.append(
             f"syncing {found.syncing.height}/{found.syncing.target} ({behind} behind) {percent} %"
+        )
+    if found.snapshot is not None:
+        complaints.append(
+            f"fetching the snapshot of height {found.snapshot.height}:"
+            f" {found.snapshot.fetched} of {found.snapshot.chunks} chunks"
         )
     if found.peers and not any(peer.connected for peer in found.peers):
         complaints.append(f"none of {len(found.peers)} peers is connected")

@@ -15,6 +15,7 @@ from node.ledger.membership import NAMESPACE as MEMBERSHIP
 from node.ledger.params import PARAMS
 from node.reading import read_consistently
 from node.rpc.routes import JSON, Answer, AnyRoute, Call, Hex, Params, Route, answer
+from node.snapshots.fetching import Fetching
 
 
 class MempoolDocument(msgspec.Struct, frozen=True):
@@ -30,6 +31,14 @@ class SyncingDocument(msgspec.Struct, frozen=True):
 
     height: int
     target: int
+
+
+class FetchingDocument(msgspec.Struct, frozen=True):
+    """The snapshot with which this node is about to begin, and how many of its chunks are here."""
+
+    height: int
+    chunks: int
+    fetched: int
 
 
 class PeerDocument(msgspec.Struct, frozen=True):
@@ -69,6 +78,7 @@ class StatusDocument(msgspec.Struct, frozen=True):
     validator: Hex
     evidence: int
     oldest_block: int
+    snapshot: FetchingDocument | None
 
 
 class ResultDocument(msgspec.Struct, frozen=True):
@@ -150,8 +160,13 @@ async def get_status(call: Call[Params]) -> web.StreamResponse:
             validator=(services.validator_key or b"").hex(),
             evidence=len(services.evidence),
             oldest_block=await services.readers.run(services.chain.blocks.oldest_block),
+            snapshot=_fetching(services.fetching()),
         )
     )
+
+
+def _fetching(found: Fetching | None) -> FetchingDocument | None:
+    return None if found is None else FetchingDocument(found.height, found.chunks, found.fetched)
 
 
 def _peers(call: Call[Params]) -> list[PeerDocument]:

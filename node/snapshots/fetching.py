@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from structlog.typing import FilteringBoundLogger
@@ -42,6 +43,15 @@ from storage.snapshots import SnapshotFiles, SnapshotName
 
 Found = dict[SnapshotName, list[bytes]]
 """Snapshots with the peers that offer them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """A snapshot that is on its way here: of which height, and how many of its chunks are here."""
+
+    height: int
+    chunks: int
+    fetched: int
 
 
 class StateSync:
@@ -76,6 +86,11 @@ class StateSync:
         self._refuted: set[bytes] = set()
         self._caught: set[bytes] = set()
         self._fetched = 0
+        self._status: Fetching | None = None
+
+    def status(self) -> Fetching | None:
+        """What is being fetched, or None. With all chunks here, the chain is being built."""
+        return self._status
 
     def met(self) -> None:
         """A peer has connected."""
@@ -106,6 +121,7 @@ class StateSync:
                 raise ChainReplaced(name.height)
             # What was fetched stays: as long as there is some, a lost peer is no reason to give up.
             fruitless = 0 if self._fetched > 0 else fruitless + 1
+        self._status = None
         self._log.info("state_sync_passed_over", reason="no_snapshot", height=self._height())
 
     async def _search(self) -> Found:
@@ -213,6 +229,8 @@ class StateSync:
         """
         todo = deque(await self._worker.run(self._missing, head))
         total = len(todo)
+        chunks = len(head.manifest.chunks())
+        self._status = Fetching(head.manifest.height, chunks, chunks - total)
         able = list(offering)
         while todo and able:
             asking = [peer for _ in range(PEER_CHUNKS_MAX) for peer in able]
@@ -259,6 +277,8 @@ class StateSync:
 
     def _count(self, total: int) -> None:
         self._fetched += 1
+        if self._status is not None:
+            self._status = replace(self._status, fetched=self._status.fetched + 1)
         if self._fetched % PROGRESS_CHUNKS == 0 or self._fetched == total:
             self._log.info("state_sync_fetched", count=self._fetched, total=total)
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from node.cli.sdnotify import REFRESH_SECONDS, Watchdog, ask_readiness, interval_s, notify
-from node.cli.status import NodeStatus, Peer, Syncing, complaints_about
+from node.cli.status import Fetching, NodeStatus, Peer, Syncing, complaints_about
 from tests.support.cli import run
 from tests.support.ports import free_ports
 
@@ -147,6 +147,10 @@ def test_a_node_that_follows_is_well() -> None:
     [
         (replace(WELL, halted="diverged"), "halted: diverged"),
         (replace(WELL, syncing=Syncing(120, 900)), "syncing 120/900 (780 behind) 13 %"),
+        (
+            replace(WELL, snapshot=Fetching(800, 38, 12)),
+            "fetching the snapshot of height 800: 12 of 38 chunks",
+        ),
         (replace(WELL, peers=(Peer("01"), Peer("02"))), "none of 2 peers is connected"),
     ],
 )

@@ -274,6 +274,9 @@ async def test_an_interrupted_transfer_goes_on_where_it_was(
         await cluster.start(LATE)
         chunks = cluster.node(LATE).stores.snapshots.chunks
         await until(lambda: len(list(chunks.ids())) >= total // 2)
+        fetching = cluster.node(LATE).snapshots.fetching.status()
+        assert fetching is not None
+        assert (fetching.height, fetching.chunks) == (INTERVAL, len(head.manifest.chunks()))
         await cluster.stop(LATE)
         here = set(chunks.ids())
         asked.clear()
