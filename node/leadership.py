@@ -126,7 +126,8 @@ class Leadership:
         except TimeoutError:
             pass
         finally:
-            if self._status().transferring_to == target:
+            if not begun or self._status().transferring_to == target:
+                # Also if the engine has not heard of the wish yet: it hears of this after it.
                 self._ask(TransferAsked(b""))
         name = target.hex()
         if not (kept_up and target in self._reachable()):

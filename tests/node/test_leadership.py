@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from consensus.engine import Received
+from consensus.engine import EngineStatus, Received
+from medquorum.block import Validator, ValidatorSet
 from node.errors import RefusedError
-from node.leadership import Handed
-from tests.support.cluster import WAIT_S, Cluster, key_of, running_cluster
+from node.leadership import Handed, Leadership
+from tests.support.cluster import WAIT_S, Cluster, key_of, make_genesis, running_cluster
 
 
 def voter(index: int) -> bytes:
@@ -129,6 +130,44 @@ async def test_the_last_one_stops_without_looking_for_a_successor(tmp_path: Path
         await cluster.stop(*(other for other in range(3) if other != leader))
         async with asyncio.timeout(1.5):
             assert await cluster.node(leader).leadership.hand_over(WAIT_S) is None
+
+
+async def test_a_wish_that_the_engine_has_not_heard_in_time_is_taken_back() -> None:
+    asked: list[bytes] = []
+    me, other = key_of("a").public, key_of("b").public
+    genesis = make_genesis(2, "raft")
+    leadership = Leadership(
+        "raft",
+        me,
+        status=lambda: leading(me),
+        ask=lambda wish: asked.append(wish.to),
+        validators=lambda: ValidatorSet(
+            tuple(
+                Validator(key, known.node_key, known.org)
+                for key, known in zip((me, other), genesis.validators, strict=True)
+            )
+        ),
+        connected=lambda: tuple(known.node_key for known in genesis.validators),
+    )
+    with pytest.raises(RefusedError):
+        await leadership.transfer(other, 0.01)
+    assert asked == [other, b""]
+
+
+def leading(me: bytes) -> EngineStatus:
+    """The status of a leader that does nothing."""
+    return EngineStatus(
+        height=1,
+        round=0,
+        phase="leading",
+        proposer=me,
+        round_timeout_ms=1_000,
+        prepared_by=(),
+        committed_by=(),
+        round_change_by=(),
+        divergent=False,
+        halted="",
+    )
 
 
 async def test_an_engine_without_leaders_says_that_it_has_none(tmp_path: Path) -> None:
