@@ -18,6 +18,7 @@
   p       height, namespace, depth, path  page (pages.py)        this part of the tree since then
   m       height                          StateHead              the roots after the height
   x       height, chunk (4)               keys                   since then only history needs them
+  d       height                          keys                   these it removed, by name
   z                                       height (8)             the oldest height that is whole
   k                                       height (8)             the oldest block that is whole
 
@@ -54,6 +55,7 @@ HISTORY: Final = b"y"
 PAGE: Final = b"p"
 STATE_HEAD: Final = b"m"
 STALE: Final = b"x"
+DELETED: Final = b"d"
 STATE_OLDEST: Final = b"z"
 BLOCKS_OLDEST: Final = b"k"
 

@@ -130,6 +130,11 @@ class SignState:
             raise SignStateMismatchError(self._path, "key")
 
     @property
+    def chain_id(self) -> bytes:
+        """The chain on which the votes were cast."""
+        return self._state.chain_id
+
+    @property
     def last(self) -> tuple[int, int, int] | None:
         """The highest (height, round, phase) signed, or None if nothing was signed yet."""
         if len(self._state.votes) == 0:

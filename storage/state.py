@@ -80,6 +80,7 @@ class _Work:
     pages: list[StoredPage] = field(default_factory=list)
     stale: list[bytes] = field(default_factory=list)
     stale_pages: list[tuple[bytes, int]] = field(default_factory=list)
+    deleted: list[bytes] = field(default_factory=list)
 
 
 class StateUpdate:
@@ -88,7 +89,7 @@ class StateUpdate:
     `height`, `root` and `sub_roots` are those after it.
     """
 
-    __slots__ = ("_base", "_head", "_pages", "_stale", "_stale_pages", "_values")
+    __slots__ = ("_base", "_deleted", "_head", "_pages", "_stale", "_stale_pages", "_values")
 
     def __init__(self, base: _Head, head: _Head, work: _Work) -> None:
         """For StateStore only."""
@@ -98,6 +99,7 @@ class StateUpdate:
         self._pages = work.pages
         self._stale = work.stale
         self._stale_pages = work.stale_pages
+        self._deleted = work.deleted
 
     @property
     def height(self) -> int:
@@ -127,6 +129,8 @@ class StateUpdate:
         for chunk, first in enumerate(range(0, len(self._stale), STALE_CHUNK_KEYS_MAX)):
             keys = self._stale[first : first + STALE_CHUNK_KEYS_MAX]
             batch.put(layout.STALE + layout.pack_place(height, chunk), _encode(keys))
+        if self._deleted:
+            batch.put(layout.at_height(layout.DELETED, height), _encode(self._deleted))
         batch.put(layout.at_height(layout.STATE_HEAD, height), _encode(_head_record(self._head)))
         if self._base.height == NO_HEIGHT:
             batch.put(layout.STATE_OLDEST, layout.pack_height(height))
@@ -164,7 +168,7 @@ class StateStore:
 
     def oldest(self) -> int:
         """The oldest height whose state can be read; NO_HEIGHT if nothing was committed yet."""
-        return _oldest(self._kv)
+        return oldest_state(self._kv)
 
     def get(self, namespace: str, key: bytes) -> bytes | None:
         """The latest written value, or None."""
@@ -207,6 +211,8 @@ class StateStore:
             work.pages.extend(tree.written)
             work.stale_pages.extend(tree.stale)
         work.stale.extend([key for key, _ in work.stale_pages])
+        if work.deleted:
+            work.stale.append(layout.at_height(layout.DELETED, height))
         if base.height != NO_HEIGHT:
             work.stale.append(layout.at_height(layout.STATE_HEAD, base.height))
         return StateUpdate(base, _make_head(height, trees), work)
@@ -221,7 +227,7 @@ class StateStore:
         """The value after `height`, or None. Raises PrunedError, HeightAheadError (T4)."""
         with closing(self._kv.snapshot()) as snapshot:
             self._check_readable(snapshot, height)
-            return _value_at(snapshot, layout.pack_namespace(namespace), key, height)
+            return value_at(snapshot, layout.pack_namespace(namespace), key, height)
 
     def proof(
         self, namespace: str, key: bytes, height: int | None = None
@@ -235,8 +241,8 @@ class StateStore:
         packed = layout.pack_namespace(namespace)
         with closing(self._kv.snapshot()) as snapshot:
             self._check_readable(snapshot, height)
-            head = _head_at(snapshot, height)
-            value = _value_at(snapshot, packed, key, height)
+            head = head_at(snapshot, height)
+            value = value_at(snapshot, packed, key, height)
             siblings, leaf = walk(
                 packed,
                 head.trees.get(namespace),
@@ -253,7 +259,7 @@ class StateStore:
         crash loses nothing: what was not deleted is deleted at the next call.
         """
         last = self._head.height - self._keep_versions
-        start = layout.at_height(layout.STALE, max(_oldest(self._kv), 0))
+        start = layout.at_height(layout.STALE, max(oldest_state(self._kv), 0))
         stop = layout.at_height(layout.STALE, max(last, NO_HEIGHT) + 1)
         deleted = 0
         for index_key, data in self._kv.scan(start, stop):
@@ -294,6 +300,7 @@ class StateStore:
             path = sha256(_KEY_PREFIX + key).digest()
             if value is None:
                 leaves.append((path, b""))
+                work.deleted.append(full_key)
             else:
                 leaves.append((path, path + sha256(_VALUE_PREFIX + value).digest()))
             history_key = b"%b%b%b%b" % (layout.HISTORY, namespace, path, version)
@@ -311,7 +318,7 @@ class StateStore:
         tip = self._head.height
         if height > tip:
             raise HeightAheadError(height, tip)
-        oldest = _oldest(snapshot)
+        oldest = oldest_state(snapshot)
         if height < oldest or tip == NO_HEIGHT:
             raise PrunedError(height, oldest)
 
@@ -356,19 +363,20 @@ def _newest_head(kv: KV) -> _Head:
     return _make_head(NO_HEIGHT, {})
 
 
-def _head_at(reader: Reader, height: int) -> _Head:
+def head_at(reader: Reader, height: int) -> _Head:
     data = reader.get(layout.at_height(layout.STATE_HEAD, height))
     if data is None:
         raise DamagedStoreError("the database", f"the state head of height {height} is missing")
     return _decode_head(data)
 
 
-def _oldest(reader: Reader) -> int:
+def oldest_state(reader: Reader) -> int:
+    """See StateStore.oldest."""
     data = reader.get(layout.STATE_OLDEST)
     return NO_HEIGHT if data is None else layout.unpack_height(data)
 
 
-def _value_at(reader: Reader, namespace: bytes, key: bytes, height: int) -> bytes | None:
+def value_at(reader: Reader, namespace: bytes, key: bytes, height: int) -> bytes | None:
     """The first change after `height` tells the value before it; without one the latest value still
     stands.
     """

@@ -123,19 +123,35 @@ class WriteAheadLog:
 
     def _recover(self) -> tuple[bytes, int]:
         data = self._files.read(self._path) or b""
-        salt = framing.header_salt(_MAGIC, data)
-        if salt is None:
-            self._refuse_header(data)
-        run = framing.read_run(salt, data, framing.HEADER_BYTES)
-        if run.stop < len(data) and framing.next_good(salt, data, run.stop) is not None:
-            raise DamagedLogError(self._path, run.stop)
+        salt, run = _read_whole(self._path, data)
         self.records = run.records
         self.torn_bytes = len(data) - run.stop
         return salt, run.stop
 
-    def _refuse_header(self, data: bytes) -> NoReturn:
-        """The header came into being with its file, by rename, so no crash explains a bad one."""
-        version = data[len(_MAGIC_KIND) : len(_MAGIC)]
-        if data.startswith(_MAGIC_KIND) and version.isdigit() and int(version) != _VERSION:
-            raise FormatError(self._path, int(version), _VERSION)
-        raise DamagedLogError(self._path, 0)
+
+def read_log(path: Path, *, files: Files | None = None) -> tuple[bytes, ...]:
+    """The records of the log at `path`, which stays as it is, torn tail included.
+
+    Raises DamagedLogError (W3), FormatError, DiskFailedError.
+    """
+    data = (DiskFiles() if files is None else files).read(path) or b""
+    return tuple(_read_whole(path, data)[1].records)
+
+
+def _read_whole(path: Path, data: bytes) -> tuple[bytes, framing.Run]:
+    """The salt and the good records, unless bad ones lie before good ones (W3)."""
+    salt = framing.header_salt(_MAGIC, data)
+    if salt is None:
+        _refuse_header(path, data)
+    run = framing.read_run(salt, data, framing.HEADER_BYTES)
+    if run.stop < len(data) and framing.next_good(salt, data, run.stop) is not None:
+        raise DamagedLogError(path, run.stop)
+    return salt, run
+
+
+def _refuse_header(path: Path, data: bytes) -> NoReturn:
+    """The header came into being with its file, by rename, so no crash explains a bad one."""
+    version = data[len(_MAGIC_KIND) : len(_MAGIC)]
+    if data.startswith(_MAGIC_KIND) and version.isdigit() and int(version) != _VERSION:
+        raise FormatError(path, int(version), _VERSION)
+    raise DamagedLogError(path, 0)

@@ -1,0 +1,60 @@
+"""Re-checks what stands beside the database: sign state, logs, and the vault's ciphertext.
+
+The logs are only read: what their opening does to a torn tail is for the node to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from consensus.messages import decode_record
+from medquorum.errors import DecodeError
+from node.home import Home
+from node.repair.findings import Finding, Report
+from storage.errors import BlobNotFoundError, DamagedError, DiskError, FormatError
+from storage.signstate import SignState
+from storage.vault import VaultDirectory
+from storage.wal import read_log
+
+
+def check_sign_state(home: Home, chain_id: bytes, report: Report) -> None:
+    """Whether the sign state is whole and belongs to this chain. An observer has none."""
+    if not SignState.exists(home.sign_state):
+        return
+    try:
+        if SignState.open(home.sign_state).chain_id != chain_id:
+            report.add(Finding("sign_state", 0, home.sign_state.name, "it is of another chain"))
+    except (DamagedError, FormatError) as error:
+        report.add(Finding("sign_state", 0, home.sign_state.name, str(error)))
+    report.looked_at("sign state")
+
+
+def check_logs(home: Home, report: Report) -> None:
+    """Whether the consensus log and the log of evidence can be read to their ends."""
+    for path, check in ((home.consensus_log, decode_record), (home.evidence, None)):
+        if path.exists():
+            _check_log(path, check, report)
+
+
+def _check_log(path: Path, check: Callable[[bytes], object] | None, report: Report) -> None:
+    try:
+        for record in read_log(path):
+            report.looked_at("log records")
+            if check is not None:
+                check(record)
+    except (DamagedError, DecodeError, FormatError) as error:
+        report.add(Finding("log", 0, path.name, str(error)))
+
+
+def check_vault(home: Home, report: Report) -> None:
+    """Whether every blob hashes to its name. Reads all of them."""
+    if not (home.vault / "blobs").exists():
+        return
+    vault = VaultDirectory(home.vault / "blobs")
+    for blob_id in vault.ids():
+        report.looked_at("blobs")
+        try:
+            vault.get(blob_id)
+        except (DamagedError, BlobNotFoundError, DiskError) as error:
+            report.add(Finding("blob", 0, blob_id.hex(), str(error)))

@@ -1,0 +1,77 @@
+"""The home of a stopped node whose chain has a bit of everything: transactions that were refused,
+some that changed the state, and a change of the validators.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from consensus.messages import HaltedRecord, encode_record
+from medquorum import genesis as genesis_files
+from node.home import Home
+from node.ledger.proposals import ObserverAdd, ProposalKind, ValidatorReplace
+from storage.kv import KV, Batch
+from storage.leveldb import LevelDB
+from storage.signstate import SignState
+from storage.vault import VaultDirectory
+from storage.wal import WriteAheadLog
+from tests.support.cluster import Cluster, key_of
+from tests.support.signed_chain import SignedChain
+
+BLOB = b"ciphertext of a record"
+
+
+async def _decide(folder: Path, member: SignedChain) -> None:
+    """Two decisions of the founders: the second exchanges a validator."""
+    async with asyncio.TaskGroup() as group:
+        council = Cluster(folder / "council", 4, group)
+        org = member.genesis.organisations[3].org
+        replaced, key, node = (key_of(name).public for name in ("vote3", "vote4", "node4"))
+        content = ValidatorReplace(replaced, key, node, council.possession(4, org))
+        member.add(council.decision(ProposalKind.OBSERVER_ADD, ObserverAdd(node, org)))
+        member.add(council.decision(ProposalKind.VALIDATOR_REPLACE, content))
+
+
+def make_stopped_home(folder: Path, *, tail: int = 3) -> Home:
+    """A home with a chain, a sign state, logs and a vault; `tail` blocks follow the decisions."""
+    place = Home(folder / "home")
+    place.config_file.parent.mkdir(parents=True)
+    place.config_file.write_text("")
+    place.data.mkdir()
+    member = SignedChain(place.chain)
+    member.grow(3)
+    asyncio.run(_decide(folder, member))
+    member.grow(tail)
+    place.genesis_file.write_bytes(genesis_files.dump(member.genesis))
+    chain_id = member.chain.chain_id
+    member.close()
+    SignState.create(place.sign_state, chain_id, key_of("vote0").public)
+    with closing(WriteAheadLog.open(place.consensus_log)) as log:
+        log.append([encode_record(HaltedRecord(9, "divergence", "another result"))])
+    WriteAheadLog.open(place.evidence).close()
+    VaultDirectory(place.vault / "blobs").put(BLOB)
+    return place
+
+
+@contextmanager
+def opened(home: Home) -> Iterator[KV]:
+    """Its database."""
+    with closing(LevelDB(home.chain)) as kv:
+        yield kv
+
+
+def flip(home: Home, key: bytes, place: int = -1) -> None:
+    """Flip a bit of one byte of a value in the database: damage that no checksum of LevelDB shows,
+    such as a fault of memory before it was written.
+    """
+    with opened(home) as kv:
+        value = kv.get(key)
+        assert value
+        changed = bytearray(value)
+        changed[place] ^= 1
+        batch = Batch()
+        batch.put(key, bytes(changed))
+        kv.write(batch, sync=True)
