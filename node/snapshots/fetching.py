@@ -177,10 +177,7 @@ class StateSync:
         self._fetched = 0
         self._log.info("state_sync", height=name.height, digest=name.digest, count=len(offering))
         head = await self._head(name, offering)
-        if head is None:
-            self._refuted.add(name.digest)
-            return False
-        if not await self._fetch(head, offering):
+        if head is None or not await self._fetch(head, offering):
             return False
         try:
             await self._worker.run(self._build, head)
