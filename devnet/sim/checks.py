@@ -6,12 +6,14 @@ The checkers have their own arithmetic and keep their own books; they ask no rep
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from consensus.engine import Effects, Event, HeightStarted
 from consensus.messages import (
     Commit,
+    LogRecord,
     Message,
     SignedMessage,
     Vote,
@@ -20,7 +22,7 @@ from consensus.messages import (
     vote_phase,
     vote_position,
 )
-from consensus.raft.messages import ACK_PHASE, Ack, RaftVote, raft_payload
+from consensus.raft.messages import ACK_PHASE, Ack, AckedRecord, RaftVote, raft_payload
 from devnet.sim.checks_evidence import EvidenceChecks
 from devnet.sim.checks_raft import RaftChecks
 from devnet.sim.checks_turns import TurnsChecks
@@ -66,6 +68,8 @@ class Allowed:
     """Machines whose sign state is gone: they must not start."""
     halts: frozenset[str] = frozenset()
     """Reasons for which an honest engine may halt."""
+    forgers: frozenset[bytes] = frozenset()
+    """Validators that may be blamed for what they send, though they vote truly."""
 
 
 class Checker:
@@ -241,6 +245,16 @@ class Checker:
             else:
                 self._kept[machine.name].append(ack)
 
+    def _forget_unkept(self, machine: Machine, records: Sequence[LogRecord]) -> None:
+        """A leader's ack that was not in its log when it died was never said."""
+        self._count_kept(machine)
+        logged = {(r.height, r.term, r.block_hash) for r in records if isinstance(r, AckedRecord)}
+        self._kept[machine.name] = [
+            ack
+            for ack in self._kept.get(machine.name, [])
+            if (ack.height, ack.term, ack.block_hash) in logged
+        ]
+
     def _one_result(self, machine: Machine, key: bytes, vote: Commit | Ack) -> None:
         signed = self._results.setdefault((key, vote.height, vote.block_hash), vote.result_hash)
         if signed != vote.result_hash:
@@ -298,7 +312,7 @@ class Checker:
             self.turns.started(machine.name, event, machine.node.driver.engine.status())
         for fault in effects.faults:
             self.reasons[fault.reason] += 1
-            if fault.peer not in self.byzantine:
+            if fault.peer not in self.byzantine | self.allowed.forgers:
                 self.world.fail(f"{machine.name} blames an honest validator: {fault.reason}")
         if effects.halt is not None and effects.halt.reason not in self.allowed.halts:
             self.world.fail(f"{machine.name} halts: {effects.halt.reason} {effects.halt.detail}")
@@ -325,9 +339,7 @@ class Checker:
             self._tip_is(machine, chain.tip.height)
         elif chain.tip.height < known:
             self.world.fail(f"S5: {machine.name} had {known} and came back at {chain.tip.height}")
-        # An ack of its own that was not on its disk when it died was never said.
-        self._count_kept(machine)
-        self._kept.pop(machine.name, None)
+        self._forget_unkept(machine, machine.node.stores.records)
         # A height may have become durable in the very moment in which the node died.
         for height in range(self._tips.get(machine.name, 0) + 1, chain.tip.height + 1):
             block = chain.blocks.block(height)

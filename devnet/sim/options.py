@@ -7,7 +7,7 @@ from typing import Final
 
 from devnet.sim.dice import Dice
 from devnet.sim.liars import GENERIC
-from devnet.sim.trapnames import DRILLS, TRAPS
+from devnet.sim.trapnames import DRILLS, FOLLOWERS, TRAPS
 from medquorum.quorum import EngineName, faulty
 
 SIZES: Final = (1, 2, 3, 4, 4, 4, 4, 5, 6, 7, 7, 8, 9, 10)
@@ -113,13 +113,17 @@ def _elections(rng: Dice, options: Options) -> Options:
     aim = "none" if options.aim == "none" else rng.choice(TRAPS)
     options = replace(options, drill=rng.choice(("none", *DRILLS)))
     if options.campaign != "liars":
-        return replace(options, aim=aim, lie="none")
+        return replace(options, aim=aim, liars=0, lie="none")
+    forges, aim = rng.chance(0.3), rng.choice(TRAPS)
     return replace(
         options,
         campaign="elections",
-        lie="none",
+        # Long enough to die between having an entry and having executed it.
+        execute_ms=100.0 if aim == FOLLOWERS else options.execute_ms,
+        liars=int(forges),
+        lie="counterfeit" if forges else "none",
         n=rng.choice((3, 3, 4, 5, 5, 7)),
-        aim=rng.choice(TRAPS),
+        aim=aim,
         crash=rng.choice((0.0, 0.0, 0.002)),
         resend_ms=rng.choice((50, 400)),
         duplication=rng.choice((0.0, 0.5)),

@@ -13,6 +13,7 @@ from devnet.sim.clients import Client, Office, unfinished
 from devnet.sim.cluster import Cluster, found, key_of
 from devnet.sim.collection import no_collection
 from devnet.sim.council import Council, upgrade
+from devnet.sim.counterfeiter import COUNTERFEIT, Counterfeiter
 from devnet.sim.crypto import remembered_signatures
 from devnet.sim.disk import Backup
 from devnet.sim.drills import Drill, votes
@@ -71,8 +72,11 @@ class Run:
         options, rng = self.options, self.world.rng
         genesis = found(options)
         self.bad = frozenset(rng.sample(range(options.n), options.liars))
-        byzantine = frozenset(genesis.validators[place].key for place in self.bad)
+        bad = frozenset(genesis.validators[place].key for place in self.bad)
+        forges = options.lie == COUNTERFEIT
+        byzantine = frozenset() if forges else bad
         self.checker = Checker(self.world, genesis, byzantine)
+        self.checker.allowed.forgers = bad if forges else byzantine
         self.checker.allowed.disk_errors = options.sync_fails > 0 or options.full > 0
         self.checker.allowed.damage = options.amnesia == "rot"
         weather = Weather(
@@ -92,6 +96,8 @@ class Run:
         elif options.lie == "directed":
             keys = {key_of(f"vote {place}").public: key_of(f"vote {place}") for place in self.bad}
             self.net.tap = Adversary(self.net, keys, zeal=options.zeal)
+        elif forges:
+            self.net.tap = Counterfeiter(self.net, bad)
         elif options.liars > 0:
             self.net.tap = Liars(self.net, byzantine, options.lie)
         self.net.ban_ms = options.ban_ms

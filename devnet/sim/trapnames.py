@@ -22,7 +22,20 @@ ALONE: Final = "leader_alone"
 TAKEOVER: Final = "late_takeover"
 """The order to take over arrives after the leader has changed its mind and decided an entry."""
 
-TRAPS: Final = (MAJORITY, MAJORITY, MINORITY, MINORITY, LATE_ACKS, SPLIT, ALONE, TAKEOVER)
+FOLLOWERS: Final = "followers_gone"
+"""Followers hold an entry in memory, say so, and die before they acknowledge it."""
+
+TRAPS: Final = (
+    MAJORITY,
+    MAJORITY,
+    MINORITY,
+    MINORITY,
+    LATE_ACKS,
+    SPLIT,
+    ALONE,
+    TAKEOVER,
+    FOLLOWERS,
+)
 
 AWAY: Final = "away"
 """A follower hears nobody, and nobody hears it."""

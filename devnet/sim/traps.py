@@ -26,7 +26,7 @@ from consensus.raft.messages import (
 from consensus.wishes import TransferAsked
 from devnet.sim.cluster import Cluster
 from devnet.sim.machine import Machine
-from devnet.sim.trapnames import ALONE, LATE_ACKS, MAJORITY, MINORITY, SPLIT, TAKEOVER
+from devnet.sim.trapnames import ALONE, FOLLOWERS, LATE_ACKS, MAJORITY, MINORITY, SPLIT, TAKEOVER
 from devnet.sim.world import US_PER_MS
 from node.wire import FrameKind
 from p2p.model import Lane
@@ -93,9 +93,14 @@ class Trap:
         self.over, self.struck = not self.stays, False
         if self.rng.chance(0.3):
             self.leave_alone(place)
-        elif machine.is_up and machine.restart_ms is not None:
-            usual, machine.restart_ms = machine.restart_ms, (0.2 * self.round_ms, 5 * self.round_ms)
-            machine.crash(power=self.rng.chance(0.5), why="the leader goes")
+        else:
+            self._crash(machine, 5.0)
+
+    def _crash(self, machine: Machine, timeouts_max: float) -> None:
+        if machine.is_up and machine.restart_ms is not None:
+            usual, down = machine.restart_ms, (0.2 * self.round_ms, timeouts_max * self.round_ms)
+            machine.restart_ms = down
+            machine.crash(power=self.rng.chance(0.5), why="caught in a trap")
             machine.restart_ms = usual
 
     @property
@@ -134,6 +139,29 @@ class LeaderAlone(Trap):
         if isinstance(message, Append):
             self.over = True
             self.leave_alone(sender)
+        return False
+
+
+class FollowersGone(Trap):
+    """Followers die after saying that they hold the entry, and before they acknowledge it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self._gone: set[int] = set()
+        self._acked: set[int] = set()
+
+    @override
+    def loses(self, sender: int, receiver: int, message: Message, payload: bytes) -> bool:
+        """See Trap."""
+        if isinstance(message, Ack):
+            self._acked.add(sender)
+        elif (
+            isinstance(message, HeartbeatReply)
+            and message.entry != ()
+            and sender not in self._gone | self._acked
+        ):
+            self._gone.add(sender)
+            self.world.later_ms(0.0, lambda: self._crash(self.machines[sender], 1.0))
         return False
 
 
@@ -301,6 +329,7 @@ def trap_of(cluster: Cluster, aim: str) -> Trap:
     makers: dict[str, Callable[[Cluster], Trap]] = {
         SPLIT: SplitVotes,
         ALONE: LeaderAlone,
+        FOLLOWERS: FollowersGone,
         LATE_ACKS: LateAcks,
         TAKEOVER: LateTakeover,
         MAJORITY: lambda known: LeaderGone(known, few=False),
