@@ -24,6 +24,8 @@ COMMANDS: Final[dict[str, Lazy]] = {
     "halt": Lazy("node.cli.halt", "halt", "Look at the halt of a stopped node, and end it."),
     "snapshot": Lazy("node.cli.snapshot", "snapshot", "Make and verify snapshots of the ledger."),
     "verify": Lazy("node.cli.verify", "verify", "Check all data of a stopped node."),
+    "rollback": Lazy("node.cli.rollback", "rollback", "Take the last heights of a node back."),
+    "reindex": Lazy("node.cli.reindex", "reindex", "Build a stopped node's indexes again."),
     "config": Lazy("node.cli.config", "config", "Look at the configuration of a node."),
     "keys": Lazy("node.cli.keys", "keys", "Make and look after key files."),
     "genesis": Lazy("node.cli.genesis", "genesis", "Found a chain and check its genesis."),
