@@ -41,6 +41,7 @@ ALLOWED: Final = frozenset(
         "trace_id",
         "version",
         "chain_id",
+        "digest",
         "state",
         "path",
         "error",

@@ -277,7 +277,7 @@ class StateSync:
         if self._status is not None:
             self._status = replace(self._status, fetched=self._status.fetched + 1)
         if self._fetched % PROGRESS_CHUNKS == 0 or self._fetched == total:
-            self._log.info("state_sync_fetched", count=self._fetched, total=total)
+            self._log.info("state_sync_fetched", count=self._fetched, target=total)
 
 
 def _offers(answers: Iterable[tuple[bytes, Snapshots | None]]) -> Found:

@@ -171,9 +171,9 @@ class SnapshotMaker:
             # The chain does not need it, and the disk guard looks after the disk.
             self._log.warning("snapshot_failed", height=work.height, detail=str(error))
         else:
-            seconds = asyncio.get_running_loop().time() - began_s
+            took_ms = round(1_000 * (asyncio.get_running_loop().time() - began_s))
             self._log.info(
-                "snapshot_made", height=name.height, digest=name.digest, seconds=round(seconds, 3)
+                "snapshot_made", height=name.height, digest=name.digest, duration_ms=took_ms
             )
         finally:
             self._busy = False
