@@ -26,6 +26,8 @@ COMMANDS: Final[dict[str, Lazy]] = {
     "verify": Lazy("node.cli.verify", "verify", "Check all data of a stopped node."),
     "rollback": Lazy("node.cli.rollback", "rollback", "Take the last heights of a node back."),
     "reindex": Lazy("node.cli.reindex", "reindex", "Build a stopped node's indexes again."),
+    "replay": Lazy("node.cli.replay", "replay", "Execute a stopped node's blocks again."),
+    "compact": Lazy("node.cli.compact", "compact", "Give the room of what was deleted back."),
     "config": Lazy("node.cli.config", "config", "Look at the configuration of a node."),
     "keys": Lazy("node.cli.keys", "keys", "Make and look after key files."),
     "genesis": Lazy("node.cli.genesis", "genesis", "Found a chain and check its genesis."),
