@@ -39,7 +39,7 @@ DEEP: Final[tuple[Maker, ...]] = (
 """When there is time. Not all of them can be completed; what was reached is said."""
 
 STATES_MAX: Final = 100_000
-HEALS_MAX: Final = 300
+HEALS_MAX: Final = 5_000
 DEEP_FACTOR: Final = 20
 
 
