@@ -19,3 +19,9 @@ PAGES_HELD_MAX: Final = 4096
 """Pages of the state tree that are kept while every key is looked up: 5 MiB at most."""
 PRUNE_EACH_HEIGHTS: Final = 16
 """How often the scratch state of an execution is relieved of what is not needed any more."""
+DUMP_HEIGHTS: Final = 20
+"""How many of the last headers go into a debug archive."""
+DUMP_LOG_BYTES_MAX: Final = 1024 * 1024
+"""The end of each log goes into a debug archive."""
+DUMP_LOG_VALUE_CHARS_MAX: Final = 512
+"""What is longer in a log is not shown."""
