@@ -16,7 +16,6 @@ QUICK = (
     "heartbeats do not reset the timer",
     "old entry committed by counting copies",
     "own ack counted before its fsync",
-    "forced vote without a look at the log",
 )
 """Found within a few seconds each; `--slow` asks for all."""
 
