@@ -1,0 +1,152 @@
+"""Where the databases of two nodes of one chain part: at which height, in which module of the
+ledger, with which transaction, at which key.
+
+A header names the block and the result before it, so two chains that part never meet again: the
+first height at which they differ is found by halving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from medquorum.block import Result
+from node.repair.errors import UnrepairableError
+from storage import layout
+from storage.chain import ChainStore
+from storage.errors import DamagedStoreError
+from storage.kv import KV
+from storage.state import head_at, oldest_state
+from storage.stateaudit import read_state_at
+
+_Entry = tuple[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first one. `what` is `genesis`, `block`, `result` (the block is the same, what came of it
+    is not; `fields` says which roots) or `state` (all that was certified is the same, and a value
+    is not). Empty or None is what could not be told: of heights whose state is no longer kept, no
+    module and no key. `key` is never a value.
+    """
+
+    height: int
+    what: str
+    fields: tuple[str, ...] = ()
+    module: str = ""
+    index: int | None = None
+    tx_id: bytes = b""
+    key: bytes = b""
+
+
+class Comparison:
+    """Compares two stores. Reads only."""
+
+    def __init__(self, left: KV, right: KV) -> None:
+        self._kvs = (left, right)
+        self._left = ChainStore(left)
+        self._right = ChainStore(right)
+
+    def run(self, height: int | None) -> tuple[int, Difference | None]:
+        """Compare up to `height`, or as far as both reach; that height, and the first difference.
+
+        Raises UnrepairableError if the two have no height in common, DamagedStoreError.
+        """
+        if self._left.genesis() != self._right.genesis():
+            return 0, Difference(0, "genesis")
+        low = max(self._left.oldest_block(), self._right.oldest_block()) - 1
+        top = min(self._left.tip(), self._right.tip())
+        last = top if height is None else min(height, top)
+        if last < low:
+            raise UnrepairableError(
+                f"one begins after height {low}, and the last common one is {last}"
+            )
+        if not self._same(last):
+            return last, self._difference(self._first(low, last))
+        key = self._first_key(last, "")
+        if key is None:
+            return last, None
+        return last, Difference(last, "state", module=key[0], key=key[1])
+
+    def _same(self, height: int) -> bool:
+        return self._hashes(self._left, height) == self._hashes(self._right, height)
+
+    def _hashes(self, blocks: ChainStore, height: int) -> tuple[bytes, bytes]:
+        header, result = blocks.header(height), blocks.result(height)
+        if result is None or (header is None and height > 0):
+            raise DamagedStoreError("the database", f"height {height} is not whole")
+        return b"" if header is None else header.hash(), result.hash()
+
+    def _first(self, low: int, high: int) -> int:
+        """The first height that differs; at `high` they do."""
+        while low < high:
+            middle = (low + high) // 2
+            if self._same(middle):
+                low = middle + 1
+            else:
+                high = middle
+        return high
+
+    def _difference(self, height: int) -> Difference:
+        left, right = self._left.result(height), self._right.result(height)
+        headers = self._left.header(height), self._right.header(height)
+        if left is None or right is None or headers[0] != headers[1]:
+            return self._transaction(Difference(height, "block"))
+        fields = tuple(
+            name for name in Result.__struct_fields__ if getattr(left, name) != getattr(right, name)
+        )
+        found = self._transaction(Difference(height, "result", fields))
+        module = self._module(height)
+        key = None if module == "" else self._first_key(height, module)
+        return replace(found, module=module, key=b"" if key is None else key[1])
+
+    def _transaction(self, found: Difference) -> Difference:
+        """The first transaction that is another one, or fared otherwise."""
+        height = found.height
+        sides = [
+            (blocks.outcomes(height), blocks.events(height)) for blocks in (self._left, self._right)
+        ]
+        for index in range(max(len(outcomes) for outcomes, _ in sides)):
+            fates = [
+                (outcomes[index : index + 1], [event for event in events if event.tx == index])
+                for outcomes, events in sides
+            ]
+            if fates[0] != fates[1]:
+                here = (fates[0][0] or fates[1][0])[0]
+                return replace(found, index=index, tx_id=here.tx_id)
+        return found
+
+    def _module(self, height: int) -> str:
+        if not self._kept(height):
+            return ""
+        roots = [
+            {sub.namespace: sub.root for sub in head_at(kv, height).sub_roots} for kv in self._kvs
+        ]
+        names = roots[0].keys() | roots[1].keys()
+        return min((n for n in names if roots[0].get(n) != roots[1].get(n)), default="")
+
+    def _first_key(self, height: int, module: str) -> _Entry | None:
+        """The first key, in the order of the key space, whose values differ; of this module only,
+        if it is named. Reads the whole state of both.
+        """
+        if not self._kept(height):
+            return None
+        left, right = (self._entries(kv, height, module) for kv in self._kvs)
+        here, there = next(left, None), next(right, None)
+        while here == there:
+            if here is None:
+                return None
+            here, there = next(left, None), next(right, None)
+        found = [(_order(entry), entry) for entry in (here, there) if entry is not None]
+        _, entry = min(found)
+        return entry[0], entry[1]
+
+    def _entries(self, kv: KV, height: int, module: str) -> Iterator[tuple[str, bytes, bytes]]:
+        return (entry for entry in read_state_at(kv, height) if module in {"", entry[0]})
+
+    def _kept(self, height: int) -> bool:
+        return all(oldest_state(kv) <= height for kv in self._kvs)
+
+
+def _order(entry: tuple[str, bytes, bytes]) -> bytes:
+    return layout.pack_namespace(entry[0]) + entry[1]
