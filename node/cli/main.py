@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, Lazy]] = {
     "replay": Lazy("node.cli.replay", "replay", "Execute a stopped node's blocks again."),
     "compact": Lazy("node.cli.compact", "compact", "Give the room of what was deleted back."),
     "diff": Lazy("node.cli.diff", "diff", "Find where two stopped nodes part."),
+    "inspect": Lazy("node.cli.inspect", "inspect", "Read a stopped node's data by its API."),
     "debug": Lazy("node.cli.debug", "debug", "Gather what others need to help with a node."),
     "config": Lazy("node.cli.config", "config", "Look at the configuration of a node."),
     "keys": Lazy("node.cli.keys", "keys", "Make and look after key files."),
