@@ -63,6 +63,8 @@ class Cluster:
     genesis: Genesis
     net: Net[Machine]
     checker: Checker
+    is_calm: bool = False
+    """Whether faults are over, for machines that join later as well."""
 
     def add(self, name: str, node_key: SigningKey, validator: SigningKey | None) -> Machine:
         """One more machine with an empty disk."""
@@ -98,6 +100,8 @@ class Cluster:
         machine.disk.faults.full = options.full
         machine.rate = 1.0 + rng.uniform(-options.drift, options.drift)
         machine.skew_ms = rng.randint(-options.skew_ms, options.skew_ms)
+        if self.is_calm:
+            self._calm(machine)
         return machine
 
     def _spread_addresses(self) -> None:
@@ -123,17 +127,21 @@ class Cluster:
         self.net.lose = None
         self.net.slow.clear()
         self.net.cut(set())
+        self.is_calm = True
         for machine in self.net.machines:
-            machine.pace.crash = 0.0
-            machine.pace.execute_tail = 0.0
-            low, high = machine.pace.execute_ms
-            machine.pace.execute_ms = (low, min(high, self.options.round_ms / 4))
-            machine.disk.faults.sync_fails = machine.disk.faults.full = 0.0
-            machine.disk.faults.rot = 0.0
-            machine.skew_ms = 0
-            if not machine.retired:
-                machine.restart_ms = (20.0, 100.0)
-            if machine.registry is OLD_SOFTWARE:
-                machine.registry = NEW_SOFTWARE
+            self._calm(machine)
             if not (machine.is_up or machine.retired):
                 machine.boot()
+
+    def _calm(self, machine: Machine) -> None:
+        machine.pace.crash = 0.0
+        machine.pace.execute_tail = 0.0
+        low, high = machine.pace.execute_ms
+        machine.pace.execute_ms = (low, min(high, self.options.round_ms / 4))
+        machine.disk.faults.sync_fails = machine.disk.faults.full = 0.0
+        machine.disk.faults.rot = 0.0
+        machine.skew_ms = 0
+        if not machine.retired:
+            machine.restart_ms = (20.0, 100.0)
+        if machine.registry is OLD_SOFTWARE:
+            machine.registry = NEW_SOFTWARE
