@@ -155,6 +155,13 @@ class Net(Generic[StationT]):
         self.world.later_ms(self.world.rng.uniform(50, 3_000), self._notice_cut)
         self.recheck()
 
+    @property
+    def backlog_us(self) -> int:
+        """How long it takes until everything that is under way on a link has arrived: what is sent
+        behind it arrives no sooner.
+        """
+        return max(0, max(self._last_us.values(), default=0) - self.world.now_us)
+
     def ban(self, by: StationT, peer: bytes, reason: str) -> None:
         """A node drops a peer for its behaviour."""
         for other in self.at_key(peer):

@@ -205,6 +205,7 @@ class Run:
 
     def _drill(self) -> None:
         """At rest, who leads goes on leading; who is gone is replaced (L4)."""
+        self.world.run(self.net.backlog_us)
         voters, n = [m for m in self.honest if votes(m)], len(self.council.members)
         drill = Drill(self.world, self.net, voters, n, self.options.round_ms)
         if self.options.drill != "none" and drill.is_possible:
