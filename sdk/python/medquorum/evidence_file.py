@@ -16,14 +16,21 @@ from typing import Final, Literal
 import msgspec
 
 from medquorum.block import Validator, ValidatorSet
-from medquorum.codec import encode
-from medquorum.encoding import from_base64url, to_base64url
+from medquorum.encoding import from_base64url
 from medquorum.errors import DecodeError, VerificationError
 from medquorum.evidence import Accusation, Evidence, decode_evidence, verify_evidence
 from medquorum.genesis import Genesis
 from medquorum.history import Certified, SetChange, ValidatorHistory
-from medquorum.limits import EVIDENCE_FILE_BYTES_MAX, HISTORY_CHANGES_MAX
-from medquorum.receipt import unpack_certified, unpack_change
+from medquorum.limits import EVIDENCE_FILE_BYTES_MAX
+from medquorum.prooffile import (
+    CertifiedFile,
+    ChangeFile,
+    pack,
+    pack_certified,
+    pack_changes,
+    unpack_certified,
+    unpack_changes,
+)
 
 FORMAT: Final = "medquorum/evidence/v1"
 
@@ -108,27 +115,14 @@ def verify_evidence_file(data: bytes, genesis: Genesis) -> VerifiedEvidence:
     return EvidenceFile.load(data).verify(genesis)
 
 
-class _CertifiedFile(msgspec.Struct, forbid_unknown_fields=True):
-    header: str
-    result: str
-    certificate: str
-
-
-class _ChangeFile(msgspec.Struct, forbid_unknown_fields=True):
-    header: str
-    result: str
-    certificate: str
-    validators: str
-
-
 class _EvidenceFile(msgspec.Struct, forbid_unknown_fields=True):
     format: Literal["medquorum/evidence/v1"]
     id: str
     validator: str
     height: int
     evidence: str
-    before: _CertifiedFile | None
-    history: list[_ChangeFile]
+    before: CertifiedFile | None
+    history: list[ChangeFile]
 
 
 def _to_file(file: EvidenceFile) -> _EvidenceFile:
@@ -139,34 +133,18 @@ def _to_file(file: EvidenceFile) -> _EvidenceFile:
         id=evidence.id().hex(),
         validator=evidence.validator.hex(),
         height=evidence.height,
-        evidence=_pack(evidence),
-        before=None
-        if before is None
-        else _CertifiedFile(_pack(before.header), _pack(before.result), _pack(before.certificate)),
-        history=[
-            _ChangeFile(
-                _pack(change.at.header),
-                _pack(change.at.result),
-                _pack(change.at.certificate),
-                _pack(change.validators),
-            )
-            for change in file.history
-        ],
+        evidence=pack(evidence),
+        before=None if before is None else pack_certified(before),
+        history=pack_changes(file.history),
     )
 
 
 def _from_file(file: _EvidenceFile) -> EvidenceFile:
-    if len(file.history) > HISTORY_CHANGES_MAX:
-        raise ValueError(f"more than {HISTORY_CHANGES_MAX} changes of the validator set")
     before = file.before
     return EvidenceFile(
         decode_evidence(from_base64url(file.evidence)),
         None
         if before is None
         else unpack_certified(before.header, before.result, before.certificate),
-        tuple(unpack_change(c.header, c.result, c.certificate, c.validators) for c in file.history),
+        unpack_changes(file.history),
     )
-
-
-def _pack(value: object) -> str:
-    return to_base64url(encode(value))

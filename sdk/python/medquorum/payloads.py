@@ -12,7 +12,7 @@ from medquorum.encoding import from_base64url, from_hex
 from medquorum.errors import AnswerError, DecodeError
 from medquorum.history import Certified, SetChange
 from medquorum.limits import STATE_PROOF_BYTES_MAX
-from medquorum.receipt import unpack_certified, unpack_change
+from medquorum.prooffile import unpack_certified, unpack_change
 from medquorum.statetree import StateProof
 
 

@@ -20,24 +20,29 @@ from typing import Final, Literal
 import msgspec
 
 from medquorum import merkle
-from medquorum.block import Event, Header, Result, TxOutcome, ValidatorSet
-from medquorum.certificate import CommitCertificate, unpack_signers
-from medquorum.codec import WireT, decode, encode
+from medquorum.block import Event, Header, Result, TxOutcome
+from medquorum.certificate import unpack_signers
+from medquorum.codec import encode
 from medquorum.encoding import from_base64url, from_hex, to_base64url
 from medquorum.errors import DecodeError, VerificationError
 from medquorum.genesis import Genesis
 from medquorum.history import Certified, SetChange, ValidatorHistory
 from medquorum.limits import (
-    CERTIFICATE_BYTES_MAX,
     EVENT_BYTES_MAX,
-    HEADER_BYTES_MAX,
-    HISTORY_CHANGES_MAX,
     OUTCOME_BYTES_MAX,
     PATH_HASHES_MAX,
     RECEIPT_BYTES_MAX,
     RECEIPT_EVENTS_MAX,
-    RESULT_BYTES_MAX,
-    VALIDATORS_BYTES_MAX,
+)
+from medquorum.prooffile import (
+    CertifiedFile,
+    ChangeFile,
+    pack,
+    pack_certified,
+    pack_changes,
+    unpack,
+    unpack_certified,
+    unpack_changes,
 )
 from medquorum.transaction import Operation, Transaction
 
@@ -232,19 +237,6 @@ def make_receipt(
     )
 
 
-class _CertifiedFile(msgspec.Struct, forbid_unknown_fields=True):
-    header: str
-    result: str
-    certificate: str
-
-
-class _ChangeFile(msgspec.Struct, forbid_unknown_fields=True):
-    header: str
-    result: str
-    certificate: str
-    validators: str
-
-
 class _EventFile(msgspec.Struct, forbid_unknown_fields=True):
     event: str
     index: int
@@ -260,8 +252,8 @@ class _ReceiptFile(msgspec.Struct, forbid_unknown_fields=True):
     outcome: str
     tx_path: list[str]
     outcome_path: list[str]
-    block: _CertifiedFile
-    history: list[_ChangeFile]
+    block: CertifiedFile
+    history: list[ChangeFile]
     event_count: int
     events: list[_EventFile]
 
@@ -275,75 +267,34 @@ def _to_file(receipt: Receipt) -> _ReceiptFile:
         height=block.header.height,
         code=receipt.outcome.code,
         transaction=to_base64url(receipt.transaction.raw),
-        outcome=_pack(receipt.outcome),
+        outcome=pack(receipt.outcome),
         tx_path=[h.hex() for h in receipt.tx_path],
         outcome_path=[h.hex() for h in receipt.outcome_path],
-        block=_CertifiedFile(_pack(block.header), _pack(block.result), _pack(block.certificate)),
-        history=[
-            _ChangeFile(
-                _pack(change.at.header),
-                _pack(change.at.result),
-                _pack(change.at.certificate),
-                _pack(change.validators),
-            )
-            for change in receipt.history
-        ],
+        block=pack_certified(block),
+        history=pack_changes(receipt.history),
         event_count=receipt.event_count,
         events=[
-            _EventFile(_pack(e.event), e.index, [h.hex() for h in e.path]) for e in receipt.events
+            _EventFile(pack(e.event), e.index, [h.hex() for h in e.path]) for e in receipt.events
         ],
     )
 
 
 def _from_file(file: _ReceiptFile) -> Receipt:
-    if len(file.history) > HISTORY_CHANGES_MAX:
-        raise ValueError(f"more than {HISTORY_CHANGES_MAX} changes of the validator set")
     if len(file.events) > RECEIPT_EVENTS_MAX:
         raise ValueError(f"more than {RECEIPT_EVENTS_MAX} events")
     return Receipt(
         transaction=Transaction.decode(from_base64url(file.transaction)),
-        outcome=_unpack(TxOutcome, file.outcome, OUTCOME_BYTES_MAX),
+        outcome=unpack(TxOutcome, file.outcome, OUTCOME_BYTES_MAX),
         tx_path=_path(file.tx_path),
         outcome_path=_path(file.outcome_path),
         block=unpack_certified(file.block.header, file.block.result, file.block.certificate),
-        history=tuple(
-            unpack_change(c.header, c.result, c.certificate, c.validators) for c in file.history
-        ),
+        history=unpack_changes(file.history),
         event_count=file.event_count,
         events=tuple(
-            ProvenEvent(_unpack(Event, e.event, EVENT_BYTES_MAX), e.index, _path(e.path))
+            ProvenEvent(unpack(Event, e.event, EVENT_BYTES_MAX), e.index, _path(e.path))
             for e in file.events
         ),
     )
-
-
-def unpack_certified(header: str, result: str, certificate: str) -> Certified:
-    """A block from three base64url strings. Raises ValueError or a DecodeError; verifies
-    nothing.
-    """
-    return Certified(
-        _unpack(Header, header, HEADER_BYTES_MAX),
-        _unpack(Result, result, RESULT_BYTES_MAX),
-        _unpack(CommitCertificate, certificate, CERTIFICATE_BYTES_MAX),
-    )
-
-
-def unpack_change(header: str, result: str, certificate: str, validators: str) -> SetChange:
-    """A change of the validator set from four base64url strings. Raises ValueError or a
-    DecodeError; verifies nothing.
-    """
-    return SetChange(
-        unpack_certified(header, result, certificate),
-        _unpack(ValidatorSet, validators, VALIDATORS_BYTES_MAX),
-    )
-
-
-def _pack(value: object) -> str:
-    return to_base64url(encode(value))
-
-
-def _unpack(kind: type[WireT], text: str, size_max: int) -> WireT:
-    return decode(kind, from_base64url(text), size_max=size_max)
 
 
 def _path(hashes: list[str]) -> tuple[bytes, ...]:
