@@ -35,7 +35,7 @@ from node.cli.options import (
 )
 from node.cli.remote import connect, needed_genesis
 from node.cli.secret import passphrase_for_opening
-from node.cli.show import echo_json, fields, read_input, table, write_output
+from node.cli.show import echo_json, fields, proves_nothing, read_input, table, write_output
 from node.ledger.decisions import Draft, proposal_id
 from node.ledger.proposals import ProposalKind, ValidatorSuspend
 from node.ledger.types.governance.bodies import Propose
@@ -158,11 +158,7 @@ def verify(file: Path, genesis: Path, as_json: bool) -> int:
     try:
         proven = verify_evidence_file(read_input(file, EVIDENCE_FILE_BYTES_MAX), founded)
     except VerificationError as error:
-        if as_json:
-            echo_json({"proven": False, "reason": error.reason, "detail": error.detail})
-        else:
-            click.echo(f"This file proves nothing. {error.reason}: {error.detail}")
-        return Exit.NO
+        return proves_nothing(error, as_json=as_json)
     _print(proven, as_json)
     return Exit.OK
 

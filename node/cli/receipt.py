@@ -27,7 +27,7 @@ from node.cli.options import (
     timeout_option,
 )
 from node.cli.remote import connect, needed_genesis
-from node.cli.show import echo_json, read_input, write_output
+from node.cli.show import echo_json, proves_nothing, read_input, write_output
 from node.cli.tx import IN, tx_id_of
 from node.rpc.view import attributes
 
@@ -82,11 +82,7 @@ def verify_receipt_command(file: Path, genesis: Path, as_json: bool) -> int:
     try:
         proven = verify_receipt(read_input(file, RECEIPT_BYTES_MAX), from_files)
     except VerificationError as error:
-        if as_json:
-            echo_json({"proven": False, "reason": error.reason, "detail": error.detail})
-        else:
-            click.echo(f"This file proves nothing. {error.reason}: {error.detail}")
-        return Exit.NO
+        return proves_nothing(error, as_json=as_json)
     if as_json:
         echo_json(_document(proven))
     else:

@@ -9,6 +9,9 @@ from pathlib import Path
 import click
 import msgspec
 
+from medquorum.errors import VerificationError
+from node.cli.exits import Exit
+
 
 def echo_json(value: object) -> None:
     """One document, indented."""
@@ -42,6 +45,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     for row in rows:
         drawn.add_row(*(str(cell) for cell in row))
     Console().print(drawn)
+
+
+def proves_nothing(error: VerificationError, *, as_json: bool) -> int:
+    """Say why a file proves nothing; the exit code for that."""
+    if as_json:
+        echo_json({"proven": False, "reason": error.reason, "detail": error.detail})
+    else:
+        click.echo(f"This file proves nothing. {error.reason}: {error.detail}")
+    return Exit.NO
 
 
 def write_output(path: Path | None, data: bytes) -> None:
