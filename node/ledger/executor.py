@@ -97,7 +97,7 @@ class Executor:
             outcomes=outcomes,
             receipts_root=merkle.root([encode(outcome) for outcome in outcomes]),
             events=events,
-            events_root=merkle.root([encode(event) for event in events]),
+            events_root=merkle.counted_root([encode(event) for event in events]),
             next_validators=_next_validators(changes, validators),
         )
 

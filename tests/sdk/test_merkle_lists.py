@@ -95,3 +95,14 @@ def test_a_node_is_never_taken_for_a_leaf() -> None:
     assert not merkle.verify(merkle.root([b"a", b"b"]), a + b, 0, 1, [])
     with pytest.raises(IndexError):
         merkle.path([b"a"], 1)
+
+
+@given(st.lists(st.binary(max_size=4), min_size=1, max_size=40), st.data())
+def test_a_counted_root_is_of_one_number_of_entries(
+    entries: list[bytes], data: st.DataObject
+) -> None:
+    index = data.draw(st.integers(0, len(entries) - 1))
+    size = data.draw(st.integers(0, 80))
+    root, siblings = merkle.counted_root(entries), merkle.path(entries, index)
+    holds = merkle.verify_counted(root, entries[index], index, size, siblings)
+    assert holds == (size == len(entries))

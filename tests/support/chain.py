@@ -114,7 +114,7 @@ class Chain:
         result = Result(
             self.state_root,
             merkle.root([encode(outcome) for outcome in outcomes]),
-            merkle.root([encode(event) for event in events]),
+            merkle.counted_root([encode(event) for event in events]),
             after.hash(),
         )
         certified = self._certify(header, result)

@@ -134,5 +134,6 @@ def lists() -> Json:
     return {
         "entries": [entry.hex() for entry in entries],
         "roots": [merkle.root(entries[:n]).hex() for n in range(10)],
+        "counted_roots": [merkle.counted_root(entries[:n]).hex() for n in range(10)],
         "paths_in_all_nine": [[h.hex() for h in path] for path in merkle.paths(entries)],
     }

@@ -1,6 +1,11 @@
 """Merkle trees over lists (RFC 6962 section 2.1): roots, inclusion paths and their verification.
 
 leaf = SHA-256(0x00 || data)    node = SHA-256(0x01 || left || right)    empty list = SHA-256("")
+
+A path alone does not tell how many entries there are: entry 0 of six has the path that it has among
+seven. Where nothing else certifies the count, the root is a counted one:
+
+counted root = SHA-256(0x02 || count, 8 bytes, big-endian || root)
 """
 
 from __future__ import annotations
@@ -31,6 +36,11 @@ def root(entries: Sequence[bytes]) -> bytes:
     return _levels(entries)[-1][0]
 
 
+def counted_root(entries: Sequence[bytes]) -> bytes:
+    """A root that also says how many entries it is over."""
+    return _counted(len(entries), root(entries))
+
+
 def path(entries: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     """The siblings from leaf `index` to the root (RFC 6962 section 2.1.1). Raises IndexError."""
     if not 0 <= index < len(entries):
@@ -51,13 +61,30 @@ def verify(root_hash: bytes, data: bytes, index: int, size: int, siblings: Seque
 
     Follows RFC 9162 section 2.1.3.2, which also fixes the length of the path.
     """
-    if not 0 <= index < size:
-        return False
+    return _root_of(data, index, size, siblings) == root_hash
+
+
+def verify_counted(
+    root_hash: bytes, data: bytes, index: int, size: int, siblings: Sequence[bytes]
+) -> bool:
+    """The same for a counted root: then `size` is the number of entries. Total."""
+    found = _root_of(data, index, size, siblings)
+    return found is not None and _counted(size, found) == root_hash
+
+
+def _counted(size: int, root_hash: bytes) -> bytes:
+    return sha256(b"\x02" + size.to_bytes(8, "big") + root_hash).digest()
+
+
+def _root_of(data: bytes, index: int, size: int, siblings: Sequence[bytes]) -> bytes | None:
+    """The root to which a path leads, None if it cannot be a path to this entry."""
+    if not 0 <= index < size or size >= 1 << 64:
+        return None
     position, last = index, size - 1
     current = leaf_hash(data)
     for sibling in siblings:
         if last == 0:
-            return False
+            return None
         if position & 1 or position == last:
             current = node_hash(sibling, current)
             while not position & 1 and position != 0:
@@ -67,7 +94,7 @@ def verify(root_hash: bytes, data: bytes, index: int, size: int, siblings: Seque
             current = node_hash(current, sibling)
         position >>= 1
         last >>= 1
-    return last == 0 and current == root_hash
+    return current if last == 0 else None
 
 
 def _levels(entries: Sequence[bytes]) -> list[list[bytes]]:

@@ -154,14 +154,12 @@ class Receipt:
             raise VerificationError("event_count", "events are counted but not shown")
         last = -1
         for proven in self.events:
-            # Nothing certifies the count. But under one count, whether right or wrong, different
-            # positions are different leaves: so ascending positions mean that none stands twice.
             if proven.index <= last:
                 raise VerificationError("event_order", "the events do not ascend")
             last = proven.index
             if proven.event.tx != self.outcome.index:
                 raise VerificationError("event_tx", "an event is another transaction's")
-            if not merkle.verify(
+            if not merkle.verify_counted(
                 result.events_root,
                 encode(proven.event),
                 proven.index,
