@@ -28,6 +28,8 @@ COMMANDS: Final[dict[str, Lazy]] = {
     "reindex": Lazy("node.cli.reindex", "reindex", "Build a stopped node's indexes again."),
     "replay": Lazy("node.cli.replay", "replay", "Execute a stopped node's blocks again."),
     "compact": Lazy("node.cli.compact", "compact", "Give the room of what was deleted back."),
+    "prune": Lazy("node.cli.prune", "prune_command", "Give a stopped node's old blocks up."),
+    "archive": Lazy("node.cli.archive", "archive", "Put old blocks into files, and back."),
     "diff": Lazy("node.cli.diff", "diff", "Find where two stopped nodes part."),
     "inspect": Lazy("node.cli.inspect", "inspect", "Read a stopped node's data by its API."),
     "debug": Lazy("node.cli.debug", "debug", "Gather what others need to help with a node."),

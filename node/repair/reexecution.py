@@ -112,12 +112,12 @@ class Reexecution:
         return state, Divergence(0, "the genesis gives another state", self._module(update))
 
     def _begin_kept(self) -> tuple[StateStore, Divergence | None]:
-        self.base = oldest_state(self._reader)
+        # The oldest state from which on all blocks are here, too.
+        self.base = max(oldest_state(self._reader), self._blocks.oldest_block() - 1)
         result = self._blocks.result(self.base)
-        if result is None or self.base + 1 < self._blocks.oldest_block():
+        if result is None:
             raise UnrepairableError(
-                f"the oldest state that is kept is that of height {self.base}, and the blocks after"
-                " it are not here"
+                f"execution would start from height {self.base}, and its result is not here"
             )
         builder = StateBuilder(self._scratch, self.base, self._folder)
         for namespace, key, value in read_state_at(self._reader, self.base):
