@@ -51,6 +51,7 @@ def test_a_network_is_measured_and_leaves_nothing_behind(
     assert 0 < used <= result["limits"]["cores"] * 1.1
     assert 0 < result["ratio_to_bound"] < 1
     half = result["half_load"]
-    assert half["accepted"] == half["committed"] == half["sent"]
+    # A search of a second may find too much, and then some of its half is refused.
+    assert 0 < half["accepted"] == half["committed"] <= half["sent"]
     assert 0 < half["p50_ms"] <= half["p99_ms"]
     assert list(tmp_path.iterdir()) == []

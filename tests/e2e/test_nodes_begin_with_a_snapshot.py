@@ -73,6 +73,8 @@ async def _joins_and_votes(network: Network) -> None:
         newcomer = await promote(network, client, newcomer)
         ids += await grow(network, client, (await client.status()).height + 5)
     async with Client(newcomer.url, genesis=network.genesis) as client:
+        # It follows the others and may be a block behind them.
+        assert (await client.wait(ids[-1])).state == "committed"
         receipt = verify_receipt(await client.receipt_file(ids[-1]), network.genesis)
         assert receipt.tx_id == ids[-1]
         with pytest.raises(ProblemError) as refused:
