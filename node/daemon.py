@@ -23,6 +23,7 @@ from medquorum.kem import KemKey
 from medquorum.keyfile import load_kem_key, load_signing_key
 from medquorum.keys import SigningKey
 from node.app import Node, NodeKeys
+from node.backup.making import BackupMaker
 from node.config.load import Loaded
 from node.config.schema import Config, Devnet, Disk
 from node.errors import ChainReplaced, ConfigError, DivergenceError, IdentityError
@@ -108,6 +109,16 @@ def load_genesis(home: Home) -> Genesis:
         raise IdentityError(f"{home.genesis_file}: {error}") from None
 
 
+def backup_directory(home: Home, directory: str) -> Path:
+    """Where backups go. Raises ConfigError if they would go with what they are a backup of."""
+    path = Path(directory)
+    if not path.is_absolute():
+        raise ConfigError(f"backup.directory is {directory}: an absolute path is wanted")
+    if path.resolve().is_relative_to(home.data.resolve()):
+        raise ConfigError(f"backup.directory is {directory}: that is in the data directory")
+    return path
+
+
 def load_keys(home: Home, config: Config, chain_name: str, passphrase: bytes | None) -> NodeKeys:
     """The node's private keys. Raises IdentityError; key files that others may read are refused."""
     devnet = chain_name.startswith(DEVNET_PREFIX)
@@ -178,7 +189,9 @@ async def _life(
         except ConfigError as error:
             raise StartError(Exit.CONFIG, str(error)) from None
         try:
-            await run_node(node, _services(node, disk), stop=stop, ready=ready)
+            await run_node(
+                node, _services(node, disk, _backups(home, node)), stop=stop, ready=ready
+            )
         except* ChainReplaced:
             again = True
         finally:
@@ -196,6 +209,8 @@ def _prepare(
         keys.self_test()
         genesis = load_genesis(home)
         _require_devnet(genesis, config)
+        if config.backup.directory:
+            backup_directory(home, config.backup.directory)
         node_keys = load_keys(home, config, genesis.chain_name, passphrase)
         home.data.mkdir(parents=True, exist_ok=True)
         disk = DiskGuard(
@@ -222,7 +237,7 @@ def _prepare(
     return stores, node_keys, disk
 
 
-def _services(node: Node, disk: DiskGuard) -> Services:
+def _services(node: Node, disk: DiskGuard, backups: BackupMaker | None) -> Services:
     validator = node.keys.validator
     return Services(
         chain=node.chain,
@@ -247,6 +262,24 @@ def _services(node: Node, disk: DiskGuard) -> Services:
         peers=node.transport.peers_info,
         halted=node.halt_reason,
         fetching=node.snapshots.fetching.status,
+        backups=backups,
+    )
+
+
+def _backups(home: Home, node: Node) -> BackupMaker | None:
+    """What makes backups, or None if the configuration wants none."""
+    settings = node.config.backup
+    if not settings.directory:
+        return None
+    return BackupMaker(
+        node.stores.kv,
+        backup_directory(home, settings.directory),
+        chain_id=node.chain.chain_id,
+        keep=settings.keep,
+        software=f"medquorum/{VERSION}",
+        worker=node.threads.snapshots,
+        spawn=node.spawn,
+        log=node.log.bind(part="backup"),
     )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     # The types only: a handler's test need not load the consensus side of the daemon.
     from consensus.engine import EngineStatus
     from medquorum.block import ValidatorSet
+    from node.backup.making import BackupMade
     from node.chain import Chain
     from node.evidence.book import EvidenceBook
     from node.forecast import Forecast
@@ -51,6 +52,14 @@ class Leaders(Protocol):
         ...
 
 
+class Backups(Protocol):
+    """What makes backups, as handlers need it."""
+
+    async def make(self) -> BackupMade:
+        """Back the last height up, and return when it is durable. Raises RefusedError."""
+        ...
+
+
 class Vault(Protocol):
     """The custodian's gateway, as handlers need it. `caller` is the public key that signed the
     request, verified.
@@ -81,8 +90,8 @@ class Services:
     (rpc.allowed_hosts). `read_height` waits for so many seconds at most for a height above which
     nothing was decided when it was called; it raises RefusedError. `halted` is why the node stopped
     voting for good, or None. `fetching` is the snapshot with which this node is about to begin, or
-    None. `vault` is None if this node keeps no records. `now_ms` is the wall
-    clock.
+    None. `vault` is None if this node keeps no records, `backups` if it makes none. `now_ms` is the
+    wall clock.
     """
 
     chain: Chain
@@ -107,6 +116,7 @@ class Services:
     peers: Callable[[], tuple[PeerInfo, ...]]
     halted: Callable[[], str | None]
     fetching: Callable[[], Fetching | None] = lambda: None
+    backups: Backups | None = None
 
     def is_validator(self) -> bool:
         """Whether this node votes on the next height."""

@@ -78,12 +78,7 @@ class VaultDirectory:
 
         Raises BlobNotFoundError, DamagedBlobError, DiskFailedError.
         """
-        data = self._files.read(self._file_of(blob_id))
-        if data is None:
-            raise BlobNotFoundError(blob_id)
-        if sha256(data).digest() != blob_id:
-            raise DamagedBlobError(blob_id)
-        return data
+        return read_blob(self._path, blob_id, files=self._files)
 
     def has(self, blob_id: bytes) -> bool:
         """Whether there is a file for this id. Does not read it."""
@@ -120,9 +115,27 @@ class VaultDirectory:
                     yield directory / name, blob_id
 
     def _file_of(self, blob_id: bytes) -> Path:
-        require(len(blob_id) == _ID_BYTES, f"a blob id has {_ID_BYTES} bytes, not {len(blob_id)}")
-        name = blob_id.hex()
-        return self._path / name[:_SHARD_CHARACTERS] / name
+        return _file_in(self._path, blob_id)
+
+
+def read_blob(path: Path, blob_id: bytes, *, files: Files) -> bytes:
+    """What `VaultDirectory(path).get` gives, without opening the vault, which cleans it up: for
+    directories that another process writes, or that nobody can write.
+
+    Raises BlobNotFoundError, DamagedBlobError, DiskFailedError.
+    """
+    data = files.read(_file_in(path, blob_id))
+    if data is None:
+        raise BlobNotFoundError(blob_id)
+    if sha256(data).digest() != blob_id:
+        raise DamagedBlobError(blob_id)
+    return data
+
+
+def _file_in(path: Path, blob_id: bytes) -> Path:
+    require(len(blob_id) == _ID_BYTES, f"a blob id has {_ID_BYTES} bytes, not {len(blob_id)}")
+    name = blob_id.hex()
+    return path / name[:_SHARD_CHARACTERS] / name
 
 
 def _parse_id(shard: str, name: str) -> bytes | None:

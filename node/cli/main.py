@@ -23,6 +23,11 @@ COMMANDS: Final[dict[str, Lazy]] = {
     "node": Lazy("node.cli.node", "node", "Ask something of a running node, as its operator."),
     "halt": Lazy("node.cli.halt", "halt", "Look at the halt of a stopped node, and end it."),
     "snapshot": Lazy("node.cli.snapshot", "snapshot", "Make and verify snapshots of the ledger."),
+    "backup": Lazy("node.cli.backup", "backup", "Back the chain of a running node up."),
+    "restore": Lazy("node.cli.restore", "restore", "Give a node its chain from a backup."),
+    "restore-drill": Lazy(
+        "node.cli.restore", "restore_drill", "Prove that a backup can be restored."
+    ),
     "verify": Lazy("node.cli.verify", "verify", "Check all data of a stopped node."),
     "rollback": Lazy("node.cli.rollback", "rollback", "Take the last heights of a node back."),
     "reindex": Lazy("node.cli.reindex", "reindex", "Build a stopped node's indexes again."),

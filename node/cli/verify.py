@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import click
 
 from node.cli.exits import Ended, Exit
 from node.cli.options import home_option, json_option
+from node.cli.progress import ProgressLine
 from node.cli.show import echo_json
 from node.cli.stopped import stopped_node
 from node.home import Home
@@ -38,7 +38,7 @@ def verify(home: Path, deep: bool, first: int | None, last: int | None, as_json:
     Changes nothing. Blocks are checked on all cores.
     """
     began_s = time.monotonic()
-    progress = _Progress()
+    progress = ProgressLine()
     with stopped_node(Home(home)) as node:
         check = Verification(node.home, node.kv, node.genesis, installed_registry(), progress.show)
         try:
@@ -71,26 +71,3 @@ def verify(home: Path, deep: bool, first: int | None, last: int | None, as_json:
         click.echo(f"heights {seen[0]} to {seen[1]}: {counted}, in {seconds:.1f} s", err=True)
         click.echo("sound" if report.damaged == 0 else f"damaged: {report.damaged} findings")
     return Exit.OK if report.damaged == 0 else Exit.CORRUPT
-
-
-class _Progress:
-    """One line on a terminal, rewritten; nothing elsewhere."""
-
-    def __init__(self) -> None:
-        self._shown = sys.stderr.isatty()
-        self._next_s = 0.0
-        self._drawn = False
-
-    def show(self, what: str, done: int, of: int) -> None:
-        """Draw it, a few times a second at most."""
-        now_s = time.monotonic()
-        if not self._shown or (now_s < self._next_s and done < of):
-            return
-        self._next_s = now_s + 0.2
-        self._drawn = True
-        click.echo(f"\r{what}: {done} of {of} ({100 * done // of} %)\x1b[K", nl=False, err=True)
-
-    def end(self) -> None:
-        """Give the line back."""
-        if self._drawn:
-            click.echo("", err=True)

@@ -148,6 +148,19 @@ class Snapshots(_Section, frozen=True):
     ] = 2
 
 
+class Backup(_Section, frozen=True):
+    """Backups of the chain that operators ask for while the node runs."""
+
+    directory: Annotated[
+        str,
+        Meta(
+            description="Where backups go: an absolute path outside of the data directory, for this"
+            " node alone, best on another machine's disk. Empty: none are made."
+        ),
+    ] = ""
+    keep: Annotated[Positive, Meta(description="How many backups are kept, the latest ones.")] = 24
+
+
 class Sync(_Section, frozen=True):
     """How a node catches up."""
 
@@ -231,6 +244,7 @@ class Config(_Section, frozen=True):
     mempool: Mempool = msgspec.field(default_factory=Mempool)
     storage: Storage = msgspec.field(default_factory=Storage)
     snapshots: Snapshots = msgspec.field(default_factory=Snapshots)
+    backup: Backup = msgspec.field(default_factory=Backup)
     sync: Sync = msgspec.field(default_factory=Sync)
     threads: Threads = msgspec.field(default_factory=Threads)
     vault: Vault = msgspec.field(default_factory=Vault)

@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from node.errors import RefusedError
 from node.ops import leader
+from node.ops.backup import back_up
 from node.ops.gauges import Gauges
 from node.ops.health import ReadyParams, readiness
 from node.ops.metrics import PROTOCOL
@@ -17,7 +18,7 @@ from node.services import Services
 
 
 def make_ops(services: Services) -> web.Application:
-    """/livez, /readyz, /metrics, /version and /transfer-leadership over `services`."""
+    """/livez, /readyz, /metrics, /version, /transfer-leadership and /backup over `services`."""
     gauges = Gauges(services.metrics)
 
     async def livez(_request: web.Request) -> web.Response:
@@ -42,6 +43,12 @@ def make_ops(services: Services) -> web.Application:
         except RefusedError as refused:
             return response(refused, "")
 
+    async def backup(request: web.Request) -> web.Response:
+        try:
+            return _json(await back_up(services, request), 200)
+        except RefusedError as refused:
+            return response(refused, "")
+
     async def version(_request: web.Request) -> web.Response:
         chain_id = services.chain.chain_id.hex()
         shown = {"version": services.version, "protocol": PROTOCOL, "chain_id": chain_id}
@@ -53,6 +60,7 @@ def make_ops(services: Services) -> web.Application:
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/version", version)
     app.router.add_post("/transfer-leadership", transfer_leadership)
+    app.router.add_post("/backup", backup)
     return app
 
 

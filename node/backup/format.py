@@ -1,0 +1,82 @@
+"""What a backup is made of: all entries of the chain's database at one height, in chunks that are
+named by their hashes, and a manifest that names the chunks.
+
+    LOCK                      one process at a time writes here
+    <height>-<digest>.head    the manifest behind its hash; there once all chunks are durable
+    chunks/<hh>/<hash>        entries, shared by all backups that hold them
+
+Keys, sign state, logs and the vault are not in it.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta
+
+from medquorum.codec import U32, U53, Hash, Height, Wire, decode, encode
+from medquorum.errors import DecodeError
+from node.backup.errors import FalseBackupError
+from node.backup.limits import CHUNKS_MAX, MANIFEST_BYTES_MAX, SOFTWARE_CHARS_MAX
+from storage.limits import VAULT_BLOB_BYTES_MAX
+from storage.snapshots import SnapshotFiles, SnapshotName
+
+VERSION: Final = 1
+
+
+class ChunkRef(Wire):
+    """A chunk by the SHA-256 of its bytes, and how many they are."""
+
+    hash: Hash
+    size: Annotated[int, Meta(ge=1, le=VAULT_BLOB_BYTES_MAX)]
+
+
+class BackupChunk(Wire):
+    """Keys of the database with their values, ascending."""
+
+    entries: Annotated[tuple[tuple[bytes, bytes], ...], Meta(min_length=1)]
+
+
+class BackupManifest(Wire):
+    """All of a backup by its hashes. `layout` is the version of the database's layout."""
+
+    version: Literal[1]
+    software: Annotated[str, Meta(max_length=SOFTWARE_CHARS_MAX)]
+    layout: U32
+    chain_id: Hash
+    height: Height
+    block_hash: Hash
+    result_hash: Hash
+    state_root: Hash
+    entries: U53
+    chunks: Annotated[tuple[ChunkRef, ...], Meta(min_length=1, max_length=CHUNKS_MAX)]
+
+    def name(self) -> SnapshotName:
+        """Under what it is kept."""
+        return SnapshotName(self.height, sha256(encode(self)).digest())
+
+    def size(self) -> int:
+        """The bytes of all chunks together."""
+        return sum(chunk.size for chunk in self.chunks)
+
+
+def load_manifest(files: SnapshotFiles, name: SnapshotName) -> BackupManifest:
+    """The manifest with this name. Raises FalseBackupError if it rotted; DiskError."""
+    part = f"the manifest {name.height:016d}-{name.digest.hex()}"
+    data = files.head(name)
+    if data is None:
+        raise FalseBackupError(part, "it is not there, or not what was written")
+    try:
+        manifest = decode(BackupManifest, data, size_max=MANIFEST_BYTES_MAX)
+    except DecodeError as error:
+        raise FalseBackupError(part, str(error)) from None
+    if manifest.name() != name:
+        raise FalseBackupError(part, "it is that of another backup")
+    return manifest
+
+
+def chunks_of(directory: Path) -> Path:
+    """Where the chunks of the backups in a directory are."""
+    return directory / "chunks"

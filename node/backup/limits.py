@@ -1,0 +1,27 @@
+"""Every limit of backups, in one place."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+CHUNK_BYTES_MIN: Final = 256 * KIB
+"""A chunk ends behind this at the first key whose checksum says so: one in CHUNK_CUT. What was cut
+off the front by pruning so moves the ends of few chunks, and a later backup finds most of its own.
+"""
+CHUNK_CUT: Final = 64
+CHUNK_BYTES_TARGET_MAX: Final = 2 * MIB
+"""A chunk is larger only if it holds a single entry."""
+CHUNKS_MAX: Final = 400_000
+"""Of one backup: 100 GiB at least."""
+MANIFEST_BYTES_MAX: Final = 32 * MIB
+SOFTWARE_CHARS_MAX: Final = 64
+
+STEP_ENTRIES: Final = 500
+"""Read for a backup in one go: a millisecond or two in which commits may wait."""
+STEP_REST_S: Final = 0.002
+"""Between two such goes."""
+FILL_ENTRIES: Final = 4_096
+"""Restored in one batch."""

@@ -1,0 +1,252 @@
+"""A backup is of one moment, costs little the second time, and is made while the chain goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import structlog
+from aiohttp import ClientResponse, ClientSession
+
+from medquorum.codec import decode
+from node.backup.errors import UnmakeableBackupError
+from node.backup.format import BackupChunk, load_manifest
+from node.backup.making import BackupMade, BackupMaker, BackupWork, retain
+from node.daemon import backup_directory
+from node.errors import ConfigError
+from node.home import Home
+from node.ops.app import make_ops
+from storage.leveldb import LevelDB
+from storage.limits import VAULT_BLOB_BYTES_MAX
+from storage.lock import DataDirLock
+from storage.snapshots import SnapshotFiles
+from tests.support.cluster import make_genesis
+from tests.support.daemon import LocalNode, local_node, served
+from tests.support.signed_chain import SignedChain
+
+EVERYTHING = (b"\x00", b"\xff")
+
+
+@pytest.fixture
+def member(tmp_path: Path) -> Iterator[SignedChain]:
+    """A member whose chain has a few blocks."""
+    member = SignedChain(tmp_path / "member")
+    member.grow(5)
+    yield member
+    member.close()
+
+
+def back_up(member: SignedChain, directory: Path) -> BackupMade:
+    """A backup of the tip."""
+    with closing(member.kv.snapshot()) as view:
+        work = BackupWork(
+            view, SnapshotFiles(directory), chain_id=member.chain.chain_id, software="test"
+        )
+        while work.step():
+            pass
+        return work.finish(0.0)
+
+
+def entries(directory: Path) -> dict[bytes, bytes]:
+    """What the latest backup holds."""
+    files = SnapshotFiles(directory)
+    found: dict[bytes, bytes] = {}
+    for ref in load_manifest(files, files.names()[-1]).chunks:
+        chunk = decode(BackupChunk, files.chunks.get(ref.hash), size_max=VAULT_BLOB_BYTES_MAX)
+        found.update(chunk.entries)
+    return found
+
+
+def test_it_is_of_the_moment_when_it_began_however_far_the_chain_goes_on(
+    member: SignedChain, tmp_path: Path
+) -> None:
+    expected = dict(member.kv.scan(*EVERYTHING))
+    with closing(member.kv.snapshot()) as view:
+        files = SnapshotFiles(tmp_path / "b")
+        work = BackupWork(view, files, chain_id=member.chain.chain_id, software="test")
+        while work.step():
+            member.grow(1)
+        made = work.finish(0.0)
+    assert member.chain.tip.height > made.height == 5
+    assert entries(tmp_path / "b") == expected
+    assert made.entries == len(expected)
+
+
+def test_the_second_one_writes_only_what_is_new(
+    member: SignedChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that a chain of a few blocks has chunks that a new block does not touch.
+    monkeypatch.setattr("node.backup.making.CHUNK_BYTES_MIN", 2_000)
+    monkeypatch.setattr("node.backup.making.CHUNK_CUT", 4)
+    member.grow(15)
+    first = back_up(member, tmp_path / "b")
+    assert first.chunks_new == first.chunks
+    again = back_up(member, tmp_path / "b")
+    assert (again.digest, again.chunks_new, again.bytes_new) == (first.digest, 0, 0)
+    member.grow(1)
+    third = back_up(member, tmp_path / "b")
+    assert 0 < third.bytes_new < third.bytes / 2
+    assert entries(tmp_path / "b") == dict(member.kv.scan(*EVERYTHING))
+
+
+def test_a_chunk_that_rotted_is_written_again(member: SignedChain, tmp_path: Path) -> None:
+    back_up(member, tmp_path / "b")
+    chunk = max((tmp_path / "b" / "chunks").glob("??/*"), key=lambda path: path.stat().st_size)
+    sound = chunk.read_bytes()
+    chunk.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    back_up(member, tmp_path / "b")
+    assert chunk.read_bytes() == sound
+
+
+def test_old_ones_go_with_what_only_they_needed(member: SignedChain, tmp_path: Path) -> None:
+    files = SnapshotFiles(tmp_path / "b")
+    for _ in range(3):
+        back_up(member, tmp_path / "b")
+        member.grow(1)
+    assert retain(files, 2) > 0
+    assert [name.height for name in files.names()] == [6, 7]
+    for name in files.names():
+        assert all(files.chunks.has(ref.hash) for ref in load_manifest(files, name).chunks)
+
+
+def test_nothing_is_swept_while_a_manifest_cannot_be_read(
+    member: SignedChain, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        back_up(member, tmp_path / "b")
+        member.grow(1)
+    manifest = min((tmp_path / "b").glob("*.head"))
+    manifest.write_bytes(manifest.read_bytes()[:-1])
+    files = SnapshotFiles(tmp_path / "b")
+    before = set(files.chunks.ids())
+    back_up(member, tmp_path / "b")
+    assert retain(files, 3) == 0
+    assert before <= set(files.chunks.ids())
+
+
+def test_another_chain_and_an_empty_one_are_refused(member: SignedChain, tmp_path: Path) -> None:
+    back_up(member, tmp_path / "b")
+    for other, code in (
+        (
+            SignedChain(tmp_path / "other", signers=(0, 1, 2, 3), genesis=make_genesis(5)),
+            "policy_denied",
+        ),
+        (SignedChain(tmp_path / "empty"), "not_ready"),
+    ):
+        if code == "policy_denied":
+            other.grow(1)
+        with pytest.raises(UnmakeableBackupError) as refused:
+            back_up(other, tmp_path / "b")
+        other.close()
+        assert refused.value.code == code
+
+
+@asynccontextmanager
+async def backed_up(
+    folder: Path, *, keep: int = 2
+) -> AsyncIterator[tuple[LocalNode, ClientSession, Path]]:
+    """A node over a real database, its operators' port, and where its backups go."""
+    directory = folder / "backups"
+    directory.mkdir()
+    kv = LevelDB(folder / "kv")
+    log = structlog.make_filtering_bound_logger(0)
+    async with asyncio.TaskGroup() as group, local_node(folder / "node", kv=kv) as node:
+        maker = BackupMaker(
+            kv,
+            directory,
+            chain_id=node.chain.chain_id,
+            keep=keep,
+            software="test",
+            worker=node.threads.snapshots,
+            spawn=group.create_task,
+            log=structlog.wrap_logger(node.log, wrapper_class=log, processors=[]),
+        )
+        async with served(make_ops(replace(node.services(), backups=maker))) as ops:
+            yield node, ops, directory
+    kv.close()
+
+
+async def _post(ops: ClientSession) -> ClientResponse:
+    return await ops.post("/backup", json={})
+
+
+async def test_it_is_asked_for_on_the_operators_port_and_blocks_go_on(tmp_path: Path) -> None:
+    async with backed_up(tmp_path) as (node, ops, directory):
+        for _ in range(3):
+            await node.commit()
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(_post(ops))
+            while not asked.done():
+                await node.commit()
+        async with asked.result() as answer:
+            made = await answer.json()
+            assert answer.status == 200, made
+        assert 3 <= made["height"] < node.chain.tip.height
+        header = node.chain.blocks.header(made["height"])
+        assert header is not None
+        assert made["block_hash"] == header.hash().hex()
+        assert len(list(directory.glob("*.head"))) == 1
+        for _ in range(3):
+            await node.commit()
+            async with ops.post("/backup", json={}) as answer:
+                assert answer.status == 200
+        assert len(list(directory.glob("*.head"))) == 2
+
+
+async def test_one_at_a_time(tmp_path: Path) -> None:
+    async with backed_up(tmp_path) as (node, ops, directory):
+        await node.commit()
+        with DataDirLock(directory):
+            async with ops.post("/backup", json={}) as answer:
+                assert (answer.status, (await answer.json())["code"]) == (503, "not_ready")
+        both = await asyncio.gather(*(ops.post("/backup", json={}) for _ in range(2)))
+        assert sorted(answer.status for answer in both) == [200, 503]
+
+
+async def test_a_directory_that_is_not_mounted_is_not_made(tmp_path: Path) -> None:
+    async with backed_up(tmp_path) as (node, ops, directory):
+        await node.commit()
+        directory.rmdir()
+        async with ops.post("/backup", json={}) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (503, "not_ready")
+        assert not directory.exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "code"),
+    [
+        (b"{}", {"Content-Type": "text/plain"}, "unsupported_media_type"),
+        (b"{}", {"Host": "evil.test"}, "policy_denied"),
+        (b'{"directory": "/etc"}', {}, "malformed"),
+    ],
+)
+async def test_nobody_else_can_have_one_made_or_say_where(
+    tmp_path: Path, body: bytes, headers: dict[str, str], code: str
+) -> None:
+    sent = {"Content-Type": "application/json", **headers}
+    async with backed_up(tmp_path) as (node, ops, directory):
+        await node.commit()
+        async with ops.post("/backup", data=body, headers=sent) as answer:
+            assert (await answer.json())["code"] == code
+        assert list(directory.iterdir()) == []
+
+
+async def test_a_node_that_makes_none_says_so(tmp_path: Path) -> None:
+    async with (
+        local_node(tmp_path) as node,
+        node.ops() as ops,
+        ops.post("/backup", json={}) as answer,
+    ):
+        assert (answer.status, (await answer.json())["code"]) == (404, "not_found")
+
+
+def test_a_directory_that_makes_no_sense_is_refused_at_the_start(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    assert backup_directory(home, str(tmp_path / "b")) == tmp_path / "b"
+    for wrong in ("b", str(home.data), str(home.data / "b")):
+        with pytest.raises(ConfigError, match=r"backup\.directory"):
+            backup_directory(home, wrong)
