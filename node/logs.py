@@ -35,6 +35,7 @@ ALLOWED: Final = frozenset(
         "count",
         "left",
         "bytes",
+        "bytes_new",
         "port",
         "host",
         "duration_ms",

@@ -187,7 +187,8 @@ class Tracker:
             return self._chain.tip.height >= height
         finally:
             self._count -= 1
-            if not reached.done() or reached.cancelled():
+            # A commit may have taken it out after its time was over, before it could act on that.
+            if entry in self._heights:
                 self._heights.remove(entry)
                 heapq.heapify(self._heights)
         return True

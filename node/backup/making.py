@@ -223,7 +223,9 @@ class BackupMaker:
             self._log.error("backup_failed", code=refused.code, detail=str(error))
             done.set_result(refused)
         else:
-            self._log.info("backup_made", height=made.height, bytes=made.bytes, new=made.bytes_new)
+            self._log.info(
+                "backup_made", height=made.height, bytes=made.bytes, bytes_new=made.bytes_new
+            )
             done.set_result(made)
         finally:
             self._busy = False

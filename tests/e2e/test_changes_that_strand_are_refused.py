@@ -5,12 +5,14 @@ carried out on the record by those who answer for it. Over real processes, on bo
 from __future__ import annotations
 
 import asyncio
+import time
 
 import msgspec
 import pytest
 
 from devnet import api
 from devnet.joining import decide
+from devnet.limits import POLL_S, READY_S
 from devnet.network import Network
 from medquorum.client import Client
 from medquorum.connection import Retry
@@ -73,6 +75,14 @@ def forecast(network: Network, **change: str) -> Forecast:
     return found
 
 
+def heard_of_all(network: Network) -> None:
+    """Wait until the first node has heard of every validator: they announce themselves."""
+    deadline = time.monotonic() + READY_S
+    while forecast(network).ready < len(network.nodes):
+        assert time.monotonic() < deadline
+        time.sleep(POLL_S)
+
+
 def standings(found: Forecast) -> dict[str, str]:
     return {seat.key: seat.standing for seat in found.validators}
 
@@ -105,6 +115,7 @@ def test_what_would_strand_the_chain_is_refused_and_what_is_overridden_is_on_the
     network: Network,
 ) -> None:
     down = network.nodes[3]
+    heard_of_all(network)
     assert forecast(network).safe
     # Nobody is missing yet, but whoever is new has to be there itself.
     early = forecast(network, add=STRANGER.public.hex())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from node.errors import RefusedError
 from node.events import Cursor, read_page
@@ -72,6 +74,22 @@ async def test_a_wait_that_is_cancelled_leaves_nothing_behind(tmp_path: Path) ->
                 task.cancel()
         assert len(node.tracker) == 0
         await node.commit()
+
+
+async def test_a_commit_between_the_end_of_a_wait_and_its_notice_is_no_fault(
+    tmp_path: Path,
+) -> None:
+    async with local_node(tmp_path) as node:
+        block = await node.commit()
+        async with asyncio.TaskGroup() as group:
+            late = group.create_task(node.tracker.wait_height(2, 10))
+            await node.tracker.someone_waits.wait()
+            await asyncio.sleep(0)
+            # The wait is over, and the commit comes before the task can act on that.
+            late.cancel()
+            node.tracker.on_commit(replace(block, header=structs.replace(block.header, height=2)))
+        assert late.cancelled()
+        assert len(node.tracker) == 0
 
 
 async def test_a_wait_that_ends_says_where_the_transaction_stands(tmp_path: Path) -> None:
