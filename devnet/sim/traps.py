@@ -7,6 +7,7 @@ then its leader is gone. What it loses and whom it strikes, a network and a powe
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
@@ -37,7 +38,7 @@ LATE_MAX: Final = 8.0
 """After so many election timeouts a trap in which nobody was caught lets everything pass."""
 
 
-class Trap:
+class Trap(ABC):
     """Implements network.Lose until it has struck; then everything passes."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -62,9 +63,9 @@ class Trap:
             return False
         return self.loses(sender, receiver, decode_message(payload), payload)
 
+    @abstractmethod
     def loses(self, sender: int, receiver: int, message: Message, payload: bytes) -> bool:
         """The same for what engines say, until the trap is over."""
-        raise NotImplementedError
 
     def voters(self) -> list[Machine]:
         """Those that may be caught."""

@@ -114,7 +114,7 @@ def _split_at_random(seed: int) -> bool:
 @pytest.mark.parametrize("group", range(4))
 def test_nodes_that_all_compute_at_random_never_certify_two_results(group: int) -> None:
     noticed = [_split_at_random(seed) for seed in range(group * 5, group * 5 + 5)]
-    assert True in noticed
+    assert any(noticed), "no run shows the split, so nothing was put to the test"
 
 
 @pytest.mark.slow
