@@ -206,9 +206,13 @@ class BackupMaker:
         """
         if self._busy:
             raise RefusedError("not_ready", "a backup is being made already")
+        try:
+            view = self._kv.snapshot()
+        except StorageError as error:
+            raise _refusal(error) from None
         self._busy = True
         done: asyncio.Future[BackupMade | RefusedError] = asyncio.get_running_loop().create_future()
-        self._spawn(self._run(self._kv.snapshot(), done))
+        self._spawn(self._run(view, done))
         ended = await asyncio.shield(done)
         if isinstance(ended, RefusedError):
             raise ended

@@ -20,6 +20,7 @@ from node.daemon import backup_directory
 from node.errors import ConfigError
 from node.home import Home
 from node.ops.app import make_ops
+from storage.errors import DiskFailedError
 from storage.leveldb import LevelDB
 from storage.limits import VAULT_BLOB_BYTES_MAX
 from storage.lock import DataDirLock
@@ -205,6 +206,22 @@ async def test_one_at_a_time(tmp_path: Path) -> None:
                 assert (answer.status, (await answer.json())["code"]) == (503, "not_ready")
         both = await asyncio.gather(*(ops.post("/backup", json={}) for _ in range(2)))
         assert sorted(answer.status for answer in both) == [200, 503]
+
+
+async def test_a_database_that_refuses_does_not_keep_the_next_backup_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_kv: LevelDB) -> None:
+        raise DiskFailedError(tmp_path, "read", "it hangs")
+
+    async with backed_up(tmp_path) as (node, ops, _):
+        await node.commit()
+        with monkeypatch.context() as broken:
+            broken.setattr(LevelDB, "snapshot", refuse)
+            async with ops.post("/backup", json={}) as answer:
+                assert (answer.status, (await answer.json())["code"]) == (500, "internal")
+        async with ops.post("/backup", json={}) as answer:
+            assert answer.status == 200
 
 
 async def test_a_directory_that_is_not_mounted_is_not_made(tmp_path: Path) -> None:
