@@ -64,7 +64,9 @@ def test_acknowledged_heights_survive_being_killed_at_random(tmp_path: Path) -> 
 
 def _check_files(directory: Path, acknowledged: int) -> None:
     log = WriteAheadLog.open(directory / "wal")
-    assert acknowledged == 0 or b"%d" % acknowledged in log.records
+    # The child may have been killed after it replaced the log for the next height.
+    newest = {b"%d" % acknowledged, b"%d" % (acknowledged + 1)}
+    assert acknowledged == 0 or newest & set(log.records)
     log.close()
     last = SignState.open(directory / "sign").last
     assert last is None or last[0] >= acknowledged
