@@ -162,6 +162,7 @@ class Intake:
         if lost is not None:
             self._pool.remove(pooled.tx.id for pooled in admitted)
         elif admitted:
+            self._pool.mark_written(pooled.tx.id for pooled in admitted)
             # What was committed during the write is nobody's work any more.
             self._admitted([pooled for pooled in admitted if pooled.tx.id in self._pool])
         for answer in answers:
@@ -262,7 +263,7 @@ class Intake:
             return None, Admission(tx.id, duplicate=True)
         traffic = self._chain.registry.traffic(tx)
         pooled = PoolTx(tx, entry.org, traffic, entry.item.local)
-        match self._pool.add(pooled):
+        match self._pool.add(pooled, written=False):
             case None:
                 return pooled, Admission(tx.id)
             case Refusal.FULL:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
@@ -66,6 +66,7 @@ class Mempool:
         self._org_txs_max = max(1, int(txs_max * org_share))
         self._entries: dict[bytes, PoolTx] = {}
         self._local: dict[bytes, PoolTx] = {}
+        self._unwritten: set[bytes] = set()
         self._bytes = 0
         self._org_counts: dict[bytes, int] = {}
         # Per class and organisation, ids in order of arrival. Removed ids stay until they reach the
@@ -92,10 +93,11 @@ class Mempool:
         entry = self._entries.get(tx_id)
         return None if entry is None else entry.tx
 
-    def add(self, entry: PoolTx) -> Refusal | None:
+    def add(self, entry: PoolTx, *, written: bool = True) -> Refusal | None:
         """Take a transaction whose signatures are checked, or say why not.
 
-        Adding it twice changes nothing.
+        Adding it twice changes nothing. What is not `written` yet is neither proposed nor offered
+        to peers before `mark_written`: the write may fail, and its submitter is refused then.
         """
         tx = entry.tx
         if tx.id in self._entries:
@@ -106,6 +108,8 @@ class Mempool:
         if held >= self._org_txs_max:
             return Refusal.ORG_SHARE
         self._entries[tx.id] = entry
+        if not written:
+            self._unwritten.add(tx.id)
         if entry.local:
             self._local[tx.id] = entry
         self._bytes += len(tx.raw)
@@ -116,6 +120,10 @@ class Mempool:
             self._expiries = [(e.tx.body.valid_until, tx_id) for tx_id, e in self._entries.items()]
             heapq.heapify(self._expiries)
         return None
+
+    def mark_written(self, tx_ids: Iterable[bytes]) -> None:
+        """These are on the disk now, and may go out."""
+        self._unwritten.difference_update(tx_ids)
 
     def candidates(
         self, *, txs_max: int, bytes_max: int, operations_max: int, valid_until_max: int = INT_MAX
@@ -128,7 +136,7 @@ class Mempool:
         chosen: list[Transaction] = []
         size = operations = 0
         walks = {
-            traffic: _Walk(lanes, self._entries, valid_until_max)
+            traffic: _Walk(lanes, self._proposable(valid_until_max))
             for traffic, lanes in self._lanes.items()
         }
         while True:
@@ -150,6 +158,15 @@ class Mempool:
             if not progressed:
                 return chosen
 
+    def _proposable(self, valid_until_max: int) -> Callable[[bytes], PoolTx | None]:
+        def entry_of(tx_id: bytes) -> PoolTx | None:
+            entry = self._entries.get(tx_id)
+            if entry is None or entry.tx.body.valid_until > valid_until_max:
+                return None
+            return None if tx_id in self._unwritten else entry
+
+        return entry_of
+
     def remove(self, tx_ids: Iterable[bytes]) -> None:
         """Take out what was committed."""
         for tx_id in tx_ids:
@@ -157,6 +174,7 @@ class Mempool:
             if entry is None:
                 continue
             self._local.pop(tx_id, None)
+            self._unwritten.discard(tx_id)
             self._bytes -= len(entry.tx.raw)
             left = self._org_counts[entry.org] - 1
             if left == 0:
@@ -190,7 +208,8 @@ class Mempool:
         """The raw bytes of up to `limit` transactions that came from this node's own clients,
         oldest first.
         """
-        return [entry.tx.raw for entry in islice(self._local.values(), limit)]
+        written = (e.tx.raw for e in self._local.values() if e.tx.id not in self._unwritten)
+        return list(islice(written, limit))
 
     def counts(self) -> dict[str, int]:
         """Transactions per class, for metrics."""
@@ -210,6 +229,10 @@ class Mempool:
             "the pool has lost sight of its own clients' transactions",
         )
         require(
+            self._unwritten <= self._entries.keys(),
+            "the pool waits for writes of what it does not hold",
+        )
+        require(
             sum(self._org_counts.values()) == len(self._entries),
             "the pool's organisations are miscounted",
         )
@@ -221,19 +244,17 @@ class _Walk:
     def __init__(
         self,
         lanes: OrderedDict[bytes, deque[bytes]],
-        entries: dict[bytes, PoolTx],
-        valid_until_max: int,
+        proposable: Callable[[bytes], PoolTx | None],
     ) -> None:
-        self._entries = entries
-        self._valid_until_max = valid_until_max
+        self._proposable = proposable
         self._turns: deque[deque[bytes]] = deque(deque(lane) for lane in lanes.values())
 
     def peek(self) -> PoolTx | None:
         while self._turns:
             lane = self._turns[0]
             while lane:
-                entry = self._entries.get(lane[0])
-                if entry is not None and entry.tx.body.valid_until <= self._valid_until_max:
+                entry = self._proposable(lane[0])
+                if entry is not None:
                     return entry
                 lane.popleft()
             self._turns.popleft()

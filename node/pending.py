@@ -60,9 +60,15 @@ class PendingLog:
         try:
             self._journal.sync()
         except DiskError:
-            self.release(new)
+            self._take_back(new)
             raise
         self._unsynced.clear()
+
+    def _take_back(self, tx_ids: Iterable[bytes]) -> None:
+        """They were refused: a restart must not find them."""
+        positions = [self._positions.pop(tx_id) for tx_id in tx_ids]
+        self._unsynced.difference_update(tx_ids)
+        self._journal.retract(positions)
 
     def release(self, tx_ids: Iterable[bytes]) -> None:
         """They are committed, expired or refused: forget them."""

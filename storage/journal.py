@@ -7,6 +7,7 @@ without it, the end of the process. J2 Items are replayed in the order they came
 is skipped and counted, and what follows it is kept: a lost item can be submitted again, a node that
 will not start helps nobody. J3 A segment is deleted when all its items were released; a segment is
 never written to after a restart. J4 All segments together never take more than JOURNAL_BYTES_MAX.
+J5 What a full disk refused does not come back: whoever handed it in was told that it is not here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +29,7 @@ _MAGIC: Final = b"MQJRN001"
 _SUFFIX: Final = ".journal"
 _NUMBER_DIGITS: Final = 16
 _INDEX_BITS: Final = 32
+_INDEX_MASK: Final = (1 << _INDEX_BITS) - 1
 
 
 @dataclass(slots=True)
@@ -102,7 +105,7 @@ class MempoolJournal:
         """Write items, none of them empty; their positions, in order. Durable after `sync` (J1).
 
         Raises JournalFullError and writes nothing (J4). After DiskFullError none of the items
-        counts, and a later call may succeed.
+        is there (J5), and a later call may succeed.
         """
         self._check_usable()
         positions: list[int] = []
@@ -110,14 +113,46 @@ class MempoolJournal:
             try:
                 positions += self._append_group(group)
             except DiskError:
-                # What the disk took of it stays as a damaged stretch at the end of a segment, whose
-                # earlier items a later `sync` vouches for, but could not reach any more.
-                with suppress(DiskError):
-                    self.sync()
-                self._finish()
-                self.release(positions)
+                if self._current is not None:
+                    self._cut(self._current.number, self._current.count)
+                self.retract(positions)
                 raise
         return tuple(positions)
+
+    def retract(self, positions: Sequence[int]) -> None:
+        """Take back the items appended last: no restart replays them (J5). They were all that one
+        call appended, and nothing was appended since.
+
+        Raises DiskFailedError, and is of no use afterwards, if the disk does not even do that.
+        """
+        first_of = {position >> _INDEX_BITS: position for position in reversed(positions)}
+        for number, first in first_of.items():
+            self._cut(number, first & _INDEX_MASK)
+
+    def _cut(self, number: int, count: int) -> None:
+        """Let a segment end, durably, behind its first `count` items, and begin no other item in
+        it.
+        """
+        segment = self._segments[number]
+        items = _items(self._files.read(segment.path) or b"")
+        sizes = (framing.RECORD_HEAD_BYTES + len(item) for item in islice(items, count))
+        segment.size = framing.HEADER_BYTES + sum(sizes)
+        segment.live = {p for p in segment.live if p & _INDEX_MASK < count}
+        try:
+            file = self._files.open_append(segment.path)
+            try:
+                file.truncate(segment.size)
+                file.sync()
+            finally:
+                file.close()
+        except DiskError as error:
+            self._failed = DiskFailedError(segment.path, "truncate", str(error))
+            raise self._failed from error
+        if self._current is not None and self._current.number == number:
+            self._unsynced = False
+            self._finish()
+        elif len(segment.live) == 0:
+            self._drop(number)
 
     def sync(self) -> None:
         """Return when everything appended is on the disk.

@@ -21,10 +21,14 @@ VOTES_AGAIN_AFTER = 3
 class Nemesis:
     """Plans faults in virtual time until told to stop."""
 
-    def __init__(self, cluster: Cluster, honest: Callable[[], list[Machine]]) -> None:
+    def __init__(
+        self, cluster: Cluster, honest: Callable[[], list[Machine]], height: Callable[[], int]
+    ) -> None:
+        """`height` is the highest that any honest machine ever committed, also one that is down."""
         self._cluster = cluster
         self._world = cluster.world
         self._list_honest = honest
+        self._height = height
         self._backups: dict[str, Backup] = {}
         self._forgetful: dict[str, int] = {}
         """Who observes until which height."""
@@ -135,9 +139,6 @@ class Nemesis:
         if all(name in others for name in known):
             return False
         return len(others) + self._cluster.options.liars < faulty(len(self._honest))
-
-    def _height(self) -> int:
-        return max((m.node.chain.tip.height for m in self._honest if m.node is not None), default=0)
 
     def _forget(self) -> None:
         """Take what is durable from one machine, but what must never be restored: its votes."""

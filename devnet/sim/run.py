@@ -111,7 +111,7 @@ class Run:
             trusted=self._is_trusted,
         )
         self.heights_max = HEIGHTS_MAX
-        self.nemesis = Nemesis(self.cluster, lambda: self.honest)
+        self.nemesis = Nemesis(self.cluster, lambda: self.honest, lambda: self.checker.height)
         self.council = Council(self.cluster, self.office, self.checker)
 
     @property

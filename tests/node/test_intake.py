@@ -71,6 +71,12 @@ def codes(admissions: Sequence[Admission]) -> list[str]:
     return ["" if a.refusal is None else a.refusal.code for a in admissions]
 
 
+def proposed(node: LocalNode) -> list[bytes]:
+    """The ids that a proposer would put into its block now."""
+    chosen = node.pool.candidates(txs_max=9, bytes_max=100_000, operations_max=99)
+    return [tx.id for tx in chosen]
+
+
 async def write_begun(journal: HeldJournal) -> None:
     """Wait until the write of what was submitted is under way; then the pool has it."""
     assert await asyncio.to_thread(journal.begun.wait, 20)
@@ -116,6 +122,24 @@ async def test_a_full_disk_refuses_the_duplicate_that_waited_for_the_failed_writ
             assert (admission.refusal is None) == (tx.id in node.pool)
 
 
+async def test_what_may_still_be_refused_is_neither_proposed_nor_offered_to_peers(
+    tmp_path: Path,
+) -> None:
+    async with holding_node(tmp_path) as (node, journal), asyncio.TaskGroup() as group:
+        lost, kept = some(node, 2)
+        journal.hold(DiskFullError(tmp_path, "write", "full"))
+        first = group.create_task(node.intake.submit([lost.raw], local=True))
+        await write_begun(journal)
+        assert lost.id in node.pool
+        assert proposed(node) == []
+        assert node.pool.local(9) == []
+        journal.let_go.set()
+        assert codes(await first) == ["disk_low"]
+        assert codes(await node.intake.submit([kept.raw], local=True)) == [""]
+        assert proposed(node) == [kept.id]
+        assert node.pool.local(9) == [kept.raw]
+
+
 async def test_what_came_by_gossip_is_durable_before_a_client_hears_that_it_is_known(
     tmp_path: Path,
 ) -> None:
@@ -140,7 +164,7 @@ async def test_a_commit_that_overtakes_the_write_leaves_nothing_in_the_journal(
         journal.hold()
         task = group.create_task(node.intake.submit([tx.raw], local=True))
         await write_begun(journal)
-        await node.commit()
+        await node.commit(tx)
         journal.let_go.set()
         assert codes(await task) == [""]
         await node.intake.submit([b"junk"], local=True)
@@ -182,6 +206,7 @@ def test_a_failed_sync_keeps_nothing_of_that_call(tmp_path: Path) -> None:
     with pytest.raises(DiskFullError):
         pending.keep([a, b], sync=True)
     assert set(pending._positions) == {a.id}
+    assert PendingLog(MempoolJournal(tmp_path)).recover() == [a.raw]
     pending.keep([b], sync=True)
     assert set(pending._positions) == {a.id, b.id}
 

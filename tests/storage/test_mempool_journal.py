@@ -160,6 +160,43 @@ def test_items_of_a_call_that_failed_half_way_do_not_count() -> None:
     assert disk.names(DIRECTORY) == [], "nothing holds the segment of the refused items"
 
 
+def test_j5_what_a_full_disk_refused_does_not_come_back_after_a_restart() -> None:
+    disk = FakeDisk()
+    journal = _open(disk)
+    journal.append((b"kept",))
+    disk.fail_at = {"create": DiskFullError(DIRECTORY, "create", "full")}
+    with pytest.raises(DiskFullError):
+        journal.append((b"a" * 300, b"b" * 300))
+    disk.fail_at = {}
+    assert _replayed(_open(disk)) == [b"kept"]
+    disk.crash()
+    assert _replayed(_open(disk)) == [b"kept"]
+
+
+def test_j5_what_is_taken_back_is_gone_and_what_came_before_stays() -> None:
+    disk = FakeDisk()
+    journal = _open(disk)
+    journal.append((b"kept",))
+    journal.retract(journal.append((b"a" * 300, b"b" * 300, b"c")))
+    assert _replayed(journal) == [b"kept"]
+    journal.append((b"later",))
+    journal.sync()
+    disk.crash()
+    assert _replayed(_open(disk)) == [b"kept", b"later"]
+
+
+def test_j5_a_disk_that_does_not_even_shorten_a_file_breaks_the_journal() -> None:
+    disk = FakeDisk()
+    journal = _open(disk)
+    positions = journal.append((b"a", b"b"))
+    disk.fail_at = {"truncate": DiskFullError(DIRECTORY, "truncate", "full")}
+    with pytest.raises(DiskFailedError):
+        journal.retract(positions)
+    disk.fail_at = {}
+    with pytest.raises(DiskFailedError):
+        journal.append((b"c",))
+
+
 def test_a_failed_sync_is_final() -> None:
     disk = FakeDisk()
     journal = _open(disk)

@@ -242,10 +242,13 @@ class LocalNode:
         outcome = block.outcomes[block.tx_ids.index(tx.id)]
         assert outcome.code == "ok", f"operation {outcome.operation}: {outcome.code}"
 
-    async def commit(self, *, after_ms: int = BLOCK_MS) -> CommittedBlock:
-        """One block of what is in the pool, which may be nothing."""
+    async def commit(self, *others: Transaction, after_ms: int = BLOCK_MS) -> CommittedBlock:
+        """One block of what is in the pool, which may be nothing, and of what others bring in."""
         tip = self.chain.tip
-        transactions = self.pool.candidates(txs_max=1_000, bytes_max=10**7, operations_max=10_000)
+        transactions = [
+            *self.pool.candidates(txs_max=1_000, bytes_max=10**7, operations_max=10_000),
+            *others,
+        ]
         header = Header(
             1,
             self.chain.chain_id,
