@@ -42,20 +42,24 @@ class EvidenceChecks:
             self._fail(f"{machine.name} says {found.kind}, and has proof of {accusation.kind}")
         self._found.setdefault(accusation, []).append((machine, machine.epoch))
 
-    def lacking(self, machines: Sequence[Machine]) -> list[str]:
-        """Who lacks what it found itself since its last start, or what another one holds. One that
-        holds as many as it must of a validator and kind lacks none of them.
-        """
-        books = {machine.name: book_of(machine) for machine in machines}
-        everything = {accusation for book in books.values() for accusation in book}
+    def proven(self, machines: Sequence[Machine]) -> frozenset[Accusation]:
+        """What these machines hold, or found themselves since their last start."""
+        everything = {accusation for machine in machines for accusation in book_of(machine)}
         for accusation, finders in self._found.items():
             if any(finder in machines and finder.epoch == epoch for finder, epoch in finders):
                 everything.add(accusation)
+        return frozenset(everything)
+
+    def lacking(self, machines: Sequence[Machine], proven: frozenset[Accusation]) -> list[str]:
+        """Who lacks what was `proven`. One that holds as many as it must of a validator and kind
+        lacks none of them.
+        """
         return [
-            f"{name} lacks {accusation.kind} by {accusation.validator.hex()[:8]}"
+            f"{machine.name} lacks {accusation.kind} by {accusation.validator.hex()[:8]}"
             f" at height {accusation.height}"
-            for name, book in books.items()
-            for accusation in sorted(everything - book)
+            for machine in machines
+            for book in (book_of(machine),)
+            for accusation in sorted(proven - book)
             if needs(book, accusation)
         ]
 

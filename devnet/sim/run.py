@@ -212,10 +212,11 @@ class Run:
             drill.play(self.options.drill)
 
     def _spread(self) -> None:
-        """What one honest node can prove against a validator, all can."""
+        """What one honest node can prove against a validator now, all can soon."""
         proofs = self.checker.proofs
-        if not self._step(SPREAD_MS, lambda: not proofs.lacking(self.honest)):
-            raise Violation(f"evidence: {proofs.lacking(self.honest)[0]}")
+        proven = proofs.proven(self.honest)
+        if not self._step(SPREAD_MS, lambda: not proofs.lacking(self.honest, proven)):
+            raise Violation(f"evidence: {proofs.lacking(self.honest, proven)[0]}")
 
     def _unfinished(self) -> list[str]:
         return unfinished(self.office, self.checker.where, self.checker.height)
