@@ -128,6 +128,17 @@ class LevelDB:
         except (plyvel.Error, RuntimeError) as error:
             raise _typed(self._path, "compact", error) from None
 
+    def range_bytes(self, start: bytes, stop: bytes) -> int:
+        """About how much room the files give to this key range, deleted entries included.
+
+        What was written last and is still in memory does not count.
+        """
+        try:
+            size: int = self._db.approximate_size(start, stop)
+        except (plyvel.Error, RuntimeError) as error:
+            raise _typed(self._path, "measure", error) from None
+        return size
+
     def close(self) -> None:
         """See KV.close. Writes without `sync` survive: the kernel has them."""
         self._db.close()

@@ -26,10 +26,10 @@ from node.backup.errors import FalseBackupError
 from node.backup.format import BackupChunk, BackupManifest, ChunkRef, chunks_of, load_manifest
 from node.backup.limits import FILL_ENTRIES
 from node.chain import Chain
+from node.checking.findings import Report
 from node.ledger.registry import Registry
 from node.receipts import certified_at, history_before
 from node.repair.blocks import BlockAudit, Progress
-from node.repair.findings import Report
 from node.repair.indexes import check_strays
 from node.repair.limits import PAGES_HELD_MAX
 from storage import layout

@@ -9,16 +9,18 @@ import click
 
 from medquorum.errors import VerificationError
 from medquorum.genesis import Genesis
+from node.archive.errors import UnarchivableError
+from node.archive.format import ArchiveHead, ArchiveReader
+from node.archive.keeping import keeping
+from node.archive.proving import Proven, prove_archive
+from node.archive.writing import finished
 from node.cli.exits import Ended, Exit
 from node.cli.files import load_genesis_file
 from node.cli.options import EXISTING_FILE, NEW_FILE, home_option, json_option
 from node.cli.show import echo_json, fields, proves_nothing
 from node.cli.stopped import StoppedNode, stopped_node
 from node.home import Home
-from node.repair.archive import ArchiveHead, ArchiveReader, write_archive
-from node.repair.errors import UnrepairableError
-from node.repair.proving import Proven, prove_archive
-from node.repair.pruning import Restoring
+from node.pruning.restoring import Restoring
 from storage.chain import ChainStore
 
 
@@ -41,8 +43,8 @@ def create(home: Path, first: int, last: int, file: Path, as_json: bool) -> None
     began_s = time.monotonic()
     with stopped_node(Home(home)) as node:
         try:
-            shown = create_proven(file, node, first, last)
-        except UnrepairableError as error:
+            shown = _created(file, node, first, last)
+        except UnarchivableError as error:
             raise Ended(Exit.NO, error.detail) from None
     _show(shown | {"seconds": round(time.monotonic() - began_s, 3)}, as_json=as_json)
 
@@ -82,7 +84,7 @@ def import_(home: Path, file: Path, as_json: bool) -> None:
         try:
             for _ in Restoring(node.kv, reader, proven).run():
                 count += 1
-        except UnrepairableError as error:
+        except UnarchivableError as error:
             raise Ended(Exit.NO, error.detail) from None
         shown: dict[str, object] = {
             "heights_restored": count,
@@ -92,18 +94,16 @@ def import_(home: Path, file: Path, as_json: bool) -> None:
     _show(shown, as_json=as_json)
 
 
-def create_proven(file: Path, node: StoppedNode, first: int, last: int) -> dict[str, object]:
+def _created(file: Path, node: StoppedNode, first: int, last: int) -> dict[str, object]:
     """Write an archive and read it back with all proofs; what it is.
 
-    Raises UnrepairableError if it cannot be made. If it proves nothing, then what is stored is
+    Raises UnarchivableError if it cannot be made. If it proves nothing, then what is stored is
     damaged: VerificationError, and the file is gone.
     """
-    write_archive(file, node.kv, node.genesis.chain_id(), first, last)
-    try:
-        return _proven(file, node.genesis)
-    except VerificationError:
-        file.unlink(missing_ok=True)
-        raise
+    if file.exists():
+        raise UnarchivableError(f"{file} exists already")
+    kept = finished(keeping(file, node.kv, node.genesis, first, last))
+    return _document(kept.head, kept.proven, kept.size)
 
 
 def _proven(file: Path, genesis: Genesis) -> dict[str, object]:

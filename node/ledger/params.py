@@ -24,6 +24,9 @@ PAUSE_MS_MAX: Final = "gov.pause_ms_max"
 ROTA_CYCLES: Final = "consensus.rota_cycles"
 ROTA_CYCLES_MAX: Final = 10
 
+RETENTION_HEIGHTS: Final = "retention.heights_min"
+RETENTION_DAYS: Final = "retention.days_min"
+
 _DAY_MS: Final = 24 * 60 * 60 * 1000
 
 CORE_PARAMS: Final = (
@@ -55,6 +58,20 @@ CORE_PARAMS: Final = (
         maximum=ROTA_CYCLES_MAX,
         summary="turns to propose of each validator in a rota, until whose end one that misses its"
         " turn is passed over; 0: nobody ever is",
+    ),
+    Param(
+        RETENTION_HEIGHTS,
+        default=0,
+        minimum=0,
+        maximum=1_000_000_000,
+        summary="the latest blocks, which every node keeps whole for audits, so many at least",
+    ),
+    Param(
+        RETENTION_DAYS,
+        default=0,
+        minimum=0,
+        maximum=36_500,
+        summary="days for which every node keeps blocks whole for audits, by block time",
     ),
 )
 

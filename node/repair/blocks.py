@@ -21,9 +21,9 @@ from medquorum.errors import DecodeError, VerificationError
 from medquorum.genesis import Genesis
 from medquorum.history import ValidatorHistory
 from medquorum.invariants import InvariantBroken
+from node.checking.findings import Finding, Part, Report
+from node.checking.heights import CheckedHeight, RawHeight, check_heights
 from node.receipts import history_before
-from node.repair.findings import Finding, Part, Report
-from node.repair.heights import CheckedHeight, RawHeight, check_heights
 from node.repair.limits import (
     JOB_BYTES_MAX,
     JOB_HEIGHTS_MAX,

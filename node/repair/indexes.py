@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from node.repair.findings import Finding, Report
+from node.checking.findings import Finding, Report
 from node.repair.limits import BATCH_KEYS_MAX
 from storage import layout
 from storage.chain import ChainStore

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from consensus.messages import decode_record
 from medquorum.errors import DecodeError
+from node.checking.findings import Finding, Report
 from node.home import Home
-from node.repair.findings import Finding, Report
 from storage.errors import BlobNotFoundError, DamagedError, DiskError, FormatError
 from storage.signstate import SignState
 from storage.vault import VaultDirectory

@@ -16,11 +16,11 @@ from typing import Literal
 
 from medquorum.codec import encode
 from medquorum.genesis import Genesis
+from node.checking.findings import Finding, Report
 from node.home import Home
 from node.ledger.registry import Registry
 from node.repair.blocks import BlockAudit, Progress
 from node.repair.errors import UnrepairableError
-from node.repair.findings import Finding, Report
 from node.repair.indexes import check_strays
 from node.repair.limits import PAGES_HELD_MAX
 from node.repair.reexecution import Reexecution

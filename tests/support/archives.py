@@ -12,9 +12,10 @@ import pytest
 
 from medquorum import genesis as genesis_files
 from medquorum.errors import VerificationError
+from node.archive.format import ArchiveHead, ArchiveReader, framed
+from node.archive.proving import Proven, prove_archive
+from node.archive.writing import Written, write_archive
 from node.home import Home
-from node.repair.archive import ArchiveHead, ArchiveReader, Written, framed, write_archive
-from node.repair.proving import Proven, prove_archive
 from storage.chain import ChainStore
 from tests.support.cli import ok
 from tests.support.stopped_home import opened
@@ -35,7 +36,7 @@ def copied(home: Home, folder: Path) -> Home:
 
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """The chain remembers few heights, so that short chains can be pruned."""
-    monkeypatch.setattr("node.repair.pruning.remembered_heights", lambda _view: WINDOW)
+    monkeypatch.setattr("node.pruning.lines.remembered_heights", lambda _view: WINDOW)
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from zlib import compress, decompress
 import pytest
 
 from medquorum import genesis as genesis_files
+from node.archive.format import ArchiveReader
 from node.home import Home
-from node.repair.archive import ArchiveReader
 from storage import layout
 from storage.chain import ChainStore
 from tests.support.archives import (
@@ -162,9 +162,9 @@ def test_what_grows_beyond_the_limit_is_refused_and_not_kept(
         packed = stream.read(int.from_bytes(file.read_bytes()[entry.offset :][:4], "big"))
     size = len(decompress(packed))
     assert len(compress(bytes(size))) < len(packed) < size
-    monkeypatch.setattr("node.repair.archive.ARCHIVE_ENTRY_BYTES_MAX", size - 1)
+    monkeypatch.setattr("node.archive.format.ARCHIVE_ENTRY_BYTES_MAX", size - 1)
     assert refusal(home, file)[0] == "archive_entry"
-    monkeypatch.setattr("node.repair.archive.ARCHIVE_HEAD_BYTES_MAX", 100)
+    monkeypatch.setattr("node.archive.format.ARCHIVE_HEAD_BYTES_MAX", 100)
     assert refusal(home, file)[0] == "archive_head"
 
 

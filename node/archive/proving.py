@@ -4,6 +4,7 @@ on it (docs/spec/archive.md, A3).
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from medquorum.block import Header, Result, ValidatorSet
@@ -13,8 +14,9 @@ from medquorum.errors import DecodeError, VerificationError
 from medquorum.genesis import Genesis
 from medquorum.history import Certified, SetChange, ValidatorHistory
 from medquorum.limits import VALIDATORS_BYTES_MAX
-from node.repair.archive import ArchivedHeight, ArchiveReader
-from node.repair.heights import CheckedHeight, RawHeight, check_heights
+from node.archive.format import ArchivedHeight, ArchiveReader
+from node.archive.writing import finished
+from node.checking.heights import CheckedHeight, RawHeight, check_heights
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,11 @@ class Proven:
 
 def prove_archive(archive: ArchiveReader, genesis: Genesis) -> Proven:
     """Read all of it. Raises VerificationError, which names what does not hold and where."""
+    return finished(proving(archive, genesis))
+
+
+def proving(archive: ArchiveReader, genesis: Genesis) -> Generator[None, None, Proven]:
+    """The same, which pauses after each height."""
     return _Proof(archive, genesis).run()
 
 
@@ -51,7 +58,7 @@ class _Proof:
         self._parent = archive.head.parent
         self._before: tuple[Header, Result] | None = None
 
-    def run(self) -> Proven:
+    def run(self) -> Generator[None, None, Proven]:
         head = self._archive.head
         if head.chain_id != self._chain_id:
             raise VerificationError("archive_chain", "it is of another chain than the genesis")
@@ -65,6 +72,7 @@ class _Proof:
         for entry in self._archive.entries():
             transactions += len(self._height(entry.height, entry.content))
             places.append(Place(entry.offset, entry.digest))
+            yield
         last = None if self._before is None else self._before[1].hash()
         return Proven(tuple(places), transactions, self._parent, last or b"")
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
-from node.repair.limits import FINDINGS_MAX
+from node.checking.limits import FINDINGS_MAX
 
 Part = Literal[
     "blob",

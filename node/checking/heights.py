@@ -1,7 +1,8 @@
 """Checks what one height consists of, without any store: so that other processes can do it.
 
 A height is checked against the validators that are said to vote on it. That they do, and that it
-follows the height before, is seen by who puts the heights one after the other (links.py).
+follows the height before, is seen by who puts the heights one after the other (the audit of a
+database, the proof of an archive).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from medquorum.codec import WireT, decode, encode
 from medquorum.errors import DecodeError, VerificationError
 from medquorum.quorum import EngineName
 from medquorum.transaction import Transaction
-from node.repair.findings import Finding, Part
+from node.checking.findings import Finding, Part
 
 
 class RawHeight(NamedTuple):

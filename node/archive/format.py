@@ -9,11 +9,9 @@ file can be another without one of these hashes saying where. What is held again
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Iterator
 from hashlib import sha256
-from pathlib import Path
 from struct import Struct
 from typing import Annotated, BinaryIO, Final, Literal, NamedTuple
 
@@ -26,30 +24,16 @@ from medquorum.codec import Hash, Height, Wire, WireT, decode, encode
 from medquorum.errors import DecodeError, VerificationError
 from medquorum.history import Certified, SetChange
 from medquorum.limits import HISTORY_CHANGES_MAX
-from node.receipts import history_before
-from node.repair.errors import UnrepairableError
-from node.repair.limits import (
+from node.archive.limits import (
     ARCHIVE_ENTRY_BYTES_MAX,
     ARCHIVE_HEAD_BYTES_MAX,
     ARCHIVE_HEIGHTS_MAX,
 )
-from storage import layout
-from storage.chain import ChainStore
-from storage.files import TEMP_SUFFIX, DiskFiles
-from storage.kv import KV, Reader
 
 MAGIC: Final = b"MQARCH\x00\x01"
 _HASH_BYTES: Final = 32
 _LENGTH: Final = Struct(">I")
 _LEVEL: Final = 6
-_PARTS: Final = (
-    layout.HEADER,
-    layout.RESULT,
-    layout.CERTIFICATE,
-    layout.TRANSACTIONS,
-    layout.OUTCOMES,
-    layout.EVENTS,
-)
 
 
 class ArchivedChange(Wire):
@@ -96,97 +80,24 @@ class ArchivedHeight(Wire):
     validators: bytes
 
 
-class Written(NamedTuple):
-    """An archive that was made."""
+class Payload(NamedTuple):
+    """A height as it stands in a file, and the hash of it that the root is made of."""
 
-    head: ArchiveHead
-    size: int
-
-
-def write_archive(path: Path, kv: KV, chain_id: bytes, first: int, last: int) -> Written:
-    """Write the heights from `first` to `last` into a new file, durable on return.
-
-    Raises UnrepairableError if one of them is not whole here, or the file exists;
-    DamagedStoreError, OSError. Nothing stands under the name before all of it is written.
-    """
-    blocks = ChainStore(kv)
-    _check_range(blocks, first, last)
-    if path.exists():
-        raise UnrepairableError(f"{path} exists already")
-    below = blocks.header(first - 1)
-    if below is None and first > 1:
-        raise UnrepairableError(f"the header of height {first - 1} is not here")
-    head = ArchiveHead(
-        version=1,
-        chain_id=chain_id,
-        first=first,
-        last=last,
-        parent=chain_id if below is None else below.hash(),
-        root=bytes(_HASH_BYTES),
-        changes=tuple(
-            ArchivedChange(c.at.header, c.at.result, c.at.certificate, c.validators)
-            for c in history_before(blocks, first)
-        ),
-    )
-    temp = path.with_name(path.name + TEMP_SUFFIX)
-    try:
-        with temp.open("wb") as stream:
-            temp.chmod(0o600)
-            head = _write(stream, kv, head)
-            size = stream.tell()
-        files = DiskFiles()
-        files.rename(temp, path)
-        files.sync_directory(path.parent)
-    finally:
-        temp.unlink(missing_ok=True)
-    return Written(head, size)
+    framed: bytes
+    digest: bytes
 
 
-def _check_range(blocks: ChainStore, first: int, last: int) -> None:
-    oldest, tip = blocks.oldest_block(), blocks.tip()
-    if not oldest <= first <= last <= tip:
-        raise UnrepairableError(f"blocks from {oldest} to {tip} are here, not {first} to {last}")
-    if last - first >= ARCHIVE_HEIGHTS_MAX:
-        raise UnrepairableError(f"an archive has at most {ARCHIVE_HEIGHTS_MAX} heights")
-
-
-def _write(stream: BinaryIO, reader: Reader, head: ArchiveHead) -> ArchiveHead:
-    """The entries first, behind a head of the same size: the root is known when they are done."""
-    stream.write(framed(head))
-    hashes: list[bytes] = []
-    for height in range(head.first, head.last + 1):
-        payload = zlib.compress(encode(_load(reader, height)), _LEVEL)
-        hashes.append(sha256(payload).digest())
-        stream.write(_LENGTH.pack(len(payload)) + hashes[-1] + payload)
-    end = stream.tell()
-    whole = ArchiveHead(
-        head.version, head.chain_id, head.first, head.last, head.parent, merkle.root(hashes),
-        head.changes,
-    )  # fmt: skip
-    stream.seek(0)
-    stream.write(framed(whole))
-    stream.seek(end)
-    stream.flush()
-    os.fsync(stream.fileno())
-    return whole
+def payload_of(content: ArchivedHeight) -> Payload:
+    """An entry of a file."""
+    payload = zlib.compress(encode(content), _LEVEL)
+    digest = sha256(payload).digest()
+    return Payload(_LENGTH.pack(len(payload)) + digest + payload, digest)
 
 
 def framed(head: ArchiveHead) -> bytes:
     """The beginning of a file, up to its first entry."""
     data = encode(head)
     return MAGIC + _LENGTH.pack(len(data)) + sha256(data).digest() + data
-
-
-def _load(reader: Reader, height: int) -> ArchivedHeight:
-    parts = [reader.get(layout.at_height(prefix, height)) for prefix in _PARTS]
-    whole = [part for part in parts if part is not None]
-    if len(whole) < len(_PARTS):
-        raise UnrepairableError(f"height {height} is not whole: see 'medquorum verify'")
-    header, result, certificate, transactions, outcomes, events = whole
-    after = reader.get(layout.at_height(layout.VALIDATORS, height + 1)) or b""
-    return ArchivedHeight(
-        header, result, certificate, transactions, outcomes, events, validators=after
-    )
 
 
 class Entry(NamedTuple):

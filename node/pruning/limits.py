@@ -1,0 +1,20 @@
+"""The limits of pruning."""
+
+from __future__ import annotations
+
+from typing import Final
+
+BATCH_HEIGHTS_MAX: Final = 4_096
+"""Heights whose bodies are removed in one batch on a stopped node."""
+STEP_HEIGHTS: Final = 256
+"""The same on a running one, on the thread for which commits wait: about a millisecond."""
+STEP_REST_S: Final = 0.01
+"""Between two such batches."""
+READ_REST_S: Final = 0.002
+"""Between two heights that are archived and proven: pruning may take its time."""
+INTERVAL_S: Final = 5.0
+"""Between two looks at whether there is something to give up."""
+PEER_HELD_HEIGHTS_MAX: Final = 10_000
+"""More blocks than these are not kept for a validator that is behind: it may lie, and one that is
+really so far behind gets them from others, or a snapshot.
+"""
