@@ -262,11 +262,19 @@ class Network:
 
     def kill(self, node: NodeInfo) -> ProcessId:
         """SIGKILL. Raises StateError if there is no process."""
-        process = self._running(node)
-        process.signal(signal.SIGKILL)
-        process.wait_gone(GONE_S)
-        self._reap(node)
-        return process
+        return self.kill_together([node])[0]
+
+    def kill_together(self, nodes: Sequence[NodeInfo]) -> list[ProcessId]:
+        """SIGKILL to all before anybody waits: none hears of another's end in time to act on it.
+        Raises StateError if one has no process.
+        """
+        processes = [self._running(node) for node in nodes]
+        for process in processes:
+            process.signal(signal.SIGKILL)
+        for node, process in zip(nodes, processes, strict=True):
+            process.wait_gone(GONE_S)
+            self._reap(node)
+        return processes
 
     def pause(self, node: NodeInfo) -> ProcessId:
         """SIGSTOP: it keeps its connections and does nothing. Raises StateError."""

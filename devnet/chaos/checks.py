@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from devnet import api
-from devnet.chaos.limits import PAGE_HEADERS, RECEIPTS_MAX
+from devnet.chaos.limits import ANSWER_S, CATCH_UP_S, PAGE_HEADERS, RECEIPTS_MAX
 from devnet.chaos.registers import Placed
 from devnet.netfile import NodeInfo
 from devnet.network import Network
@@ -44,18 +44,28 @@ class _TxIds(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What one node shows of all heights."""
+    """What one node shows of all heights after `after`."""
 
     node: str
     blocks: tuple[Certified, ...]
+    after: int = 0
 
 
-def read_chain(node: NodeInfo, height: int) -> Chain | str:
-    """Every height up to this one as a node shows it, or why it cannot be read."""
+def caught_up(node: NodeInfo, height: int) -> NodeInfo:
+    """Wait until a node has a height; if it does not get there, reading its chain will tell."""
+    path = f"/v1/blocks/{height}?min_height={height}&timeout={CATCH_UP_S:.0f}"
+    api.get(node.rpc, path, timeout_s=CATCH_UP_S + ANSWER_S)
+    return node
+
+
+def read_chain(node: NodeInfo, height: int, *, after: int = 0) -> Chain | str:
+    """Every height after `after` and up to `height` as a node shows it, or why it cannot be
+    read.
+    """
     blocks: list[Certified] = []
-    while len(blocks) < height:
-        first = len(blocks) + 1
-        path = f"/v1/headers?from={first}&limit={min(PAGE_HEADERS, height - len(blocks))}"
+    while after + len(blocks) < height:
+        first = after + len(blocks) + 1
+        path = f"/v1/headers?from={first}&limit={min(PAGE_HEADERS, height - first + 1)}"
         page = api.get_as(_Page, node.rpc, path, timeout_s=30)
         if page is None or not page.headers or page.headers[0].height != first:
             return f"{node.name} does not show height {first}"
@@ -63,12 +73,13 @@ def read_chain(node: NodeInfo, height: int) -> Chain | str:
             blocks += [certified_of(header.raw) for header in page.headers]
         except MedQuorumError as error:
             return f"{node.name} shows a block from {first} on that does not decode: {error}"
-    return Chain(node.name, tuple(blocks))
+    return Chain(node.name, tuple(blocks), after)
 
 
 def chains_agree(chains: Sequence[Chain]) -> Iterator[str]:
     """At every height all nodes have the same block and the same result (S1, S3)."""
-    for height, blocks in enumerate(zip(*(chain.blocks for chain in chains), strict=True), 1):
+    first = chains[0].after + 1 if chains else 1
+    for height, blocks in enumerate(zip(*(chain.blocks for chain in chains), strict=True), first):
         hashes = {block.header.hash() for block in blocks}
         roots = {(block.result.hash(), block.result.state_root) for block in blocks}
         if len(hashes) > 1:
@@ -92,10 +103,13 @@ def proven_history(network: Network, node: NodeInfo) -> ValidatorHistory | str:
     return history
 
 
-def chain_is_certified(chain: Chain, history: ValidatorHistory) -> Iterator[str]:
-    """Every height names the one before it, and a quorum has signed it (S1)."""
-    before: Certified | None = None
-    for height, block in enumerate(chain.blocks, 1):
+def chain_is_certified(
+    chain: Chain, history: ValidatorHistory, before: Certified | None = None
+) -> Iterator[str]:
+    """Every height names the one before it, and a quorum has signed it (S1). `before` is the
+    height before the first of them, None for the genesis.
+    """
+    for height, block in enumerate(chain.blocks, chain.after + 1):
         parent = history.chain_id if before is None else before.header.hash()
         if block.header.height != height or block.header.parent != parent:
             yield f"{chain.node}: height {height} does not follow the one before it"
@@ -108,10 +122,15 @@ def chain_is_certified(chain: Chain, history: ValidatorHistory) -> Iterator[str]
         before = block
 
 
-def read_transactions(node: NodeInfo, chain: Chain) -> dict[bytes, int] | str:
-    """The height of every transaction of the chain, or what is wrong with that (S4)."""
+def read_transactions(
+    node: NodeInfo, chain: Chain, *, before: Mapping[bytes, int] | None = None
+) -> dict[bytes, int] | str:
+    """The height of every transaction of the chain, or what is wrong with that (S4). `before` are
+    those of earlier heights.
+    """
     where: dict[bytes, int] = {}
-    for height, block in enumerate(chain.blocks, 1):
+    earlier = {} if before is None else before
+    for height, block in enumerate(chain.blocks, chain.after + 1):
         if block.header.tx_count == 0:
             continue
         shown = api.get_as(_TxIds, node.rpc, f"/v1/blocks/{height}", timeout_s=30)
@@ -121,8 +140,9 @@ def read_transactions(node: NodeInfo, chain: Chain) -> dict[bytes, int] | str:
         if merkle.root(ids) != block.header.txs_root:
             return f"{node.name} shows transactions that are not those of height {height}"
         for tx_id in ids:
-            if tx_id in where:
-                return f"{tx_id.hex()} stands at height {where[tx_id]} and at {height}"
+            there = where.get(tx_id) or earlier.get(tx_id)
+            if there is not None:
+                return f"{tx_id.hex()} stands at height {there} and at {height}"
             where[tx_id] = height
     return where
 
@@ -136,14 +156,18 @@ def placed_as_told(placed: Mapping[bytes, Placed], where: Mapping[bytes, int]) -
 
 
 def receipts_hold(
-    network: Network, nodes: Sequence[NodeInfo], where: Mapping[bytes, int]
+    network: Network,
+    nodes: Sequence[NodeInfo],
+    where: Mapping[bytes, int],
+    *,
+    receipts_max: int = RECEIPTS_MAX,
 ) -> tuple[int, list[str]]:
     """Receipts from all of a history, each from another node in turn, verify without any node (S6);
     how many did, and what is wrong with the others.
     """
     genesis, problems = network.genesis, []
-    every = max(1, len(where) // RECEIPTS_MAX)
-    chosen = list(where.items())[::every][:RECEIPTS_MAX]
+    every = max(1, len(where) // receipts_max)
+    chosen = list(where.items())[::every][:receipts_max]
     for number, (tx_id, height) in enumerate(chosen):
         node = nodes[number % len(nodes)]
         answered = api.get(node.rpc, f"/v1/txs/{tx_id.hex()}/receipt", timeout_s=30)

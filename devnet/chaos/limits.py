@@ -46,9 +46,19 @@ Dialling backs off to at most 15 s and rounds to 30 s, and several nodes may hav
 """
 SETTLE_S: Final = 60.0
 """Within this time after that every transaction must be final, and all nodes at one height."""
+CATCH_UP_S: Final = 30.0
+"""Patience with a node that is to get to the height of the others before its chain is read."""
 PAGE_HEADERS: Final = 100
 RECEIPTS_MAX: Final = 300
 """Receipts that are verified of one history, spread over all of it."""
 PROBLEMS_SHOWN: Final = 20
 LOOK_S: Final = 0.1
 """How often the height of a node is looked at; recovery times are that coarse."""
+
+# Series of kills.
+KILL_BATCH_TXS: Final = 4
+"""Transactions in one request of the load, which comes through every node at once."""
+KILL_SETTLE_S: Final = 60.0
+"""Within this time after all nodes are ready again, all that was accepted must stand in blocks."""
+KILL_RECEIPTS: Final = 40
+"""Receipts that are verified in a round."""

@@ -264,7 +264,7 @@ def _judge(history: History) -> None:
     )
     height = max((status.height for status in statuses.values() if status is not None), default=0)
     figures.heights = height
-    read = [checks.read_chain(_caught_up(node, height), height) for node in history.honest]
+    read = [checks.read_chain(checks.caught_up(node, height), height) for node in history.honest]
     chains = [chain for chain in read if isinstance(chain, checks.Chain)]
     verdict.examine("all nodes get to one height", [why for why in read if isinstance(why, str)])
     divergent = list(checks.chains_agree(chains))
@@ -280,16 +280,6 @@ def _judge(history: History) -> None:
     if chains:
         _judge_transactions(history, chains[0])
     _judge_history(history)
-
-
-def _caught_up(node: NodeInfo, height: int) -> NodeInfo:
-    """Wait until a node has a height; if it does not get there, reading its chain will tell."""
-    api.get(
-        node.rpc,
-        f"/v1/blocks/{height}?min_height={height}&timeout=30",
-        timeout_s=35,
-    )
-    return node
 
 
 def _judge_transactions(history: History, chain: checks.Chain) -> None:

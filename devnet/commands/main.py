@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "remove-node": ("devnet.commands.membership", "Let a node leave, and stop it."),
     "load": ("devnet.commands.loading", "Send transactions at a rate; none may be lost."),
     "test": ("devnet.commands.testing", "Histories under faults, judged from outside."),
+    "kills": ("devnet.commands.killing", "Kill nodes at random under load; nothing may be lost."),
     "down": ("devnet.commands.running", "Stop all nodes; what they recorded stays."),
     "reset": ("devnet.commands.removing", "Forget the chain; keys and genesis stay."),
     "destroy": ("devnet.commands.removing", "Remove everything."),
