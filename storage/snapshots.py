@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Final, NamedTuple
 
 from storage.files import TEMP_SUFFIX, DiskFiles, Files, replace_file
-from storage.vault import VaultDirectory
+from storage.vault import VaultDirectory, read_blob
 
 _SUFFIX: Final = ".head"
 _HEIGHT_DIGITS: Final = 16
@@ -49,11 +49,20 @@ class SnapshotFiles:
 
     @property
     def chunks(self) -> VaultDirectory:
-        """The chunks by their hashes. The first use creates the directory if it is not there."""
+        """The chunks by their hashes, for the process that writes: the first use creates the
+        directory if it is not there, and removes what an interrupted process was writing.
+        """
         with self._opening:
             if self._chunks is None:
                 self._chunks = VaultDirectory(self._path / "chunks", files=self._files)
             return self._chunks
+
+    def read_chunk(self, chunk: bytes) -> bytes:
+        """The content with this hash. Only reads, so another process may write meanwhile.
+
+        Raises BlobNotFoundError, DamagedBlobError.
+        """
+        return read_blob(self._path / "chunks", chunk, files=self._files)
 
     def names(self) -> tuple[SnapshotName, ...]:
         """All snapshots that are whole, ascending."""

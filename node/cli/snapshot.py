@@ -11,22 +11,20 @@ from pathlib import Path
 import click
 
 from node.chain import Chain
-from node.cli.config import load_home
 from node.cli.exits import Ended, Exit
 from node.cli.options import home_option, json_option
 from node.cli.show import echo_json, fields, table
+from node.cli.stopped import stopped_node
 from node.daemon import load_genesis
 from node.home import Home
 from node.modules import installed_registry
-from node.snapshots.beginning import put_in_place, verify_snapshot
+from node.snapshots.beginning import verify_snapshot
 from node.snapshots.errors import FalseSnapshotError, UnmakeableError
 from node.snapshots.format import SnapshotHead
 from node.snapshots.making import SnapshotWork, load_head, retain
-from node.stores import open_database
 from storage.errors import BlobNotFoundError, DamagedBlobError
 from storage.kv import Snapshot
 from storage.leveldb import LevelDB
-from storage.lock import DataDirLock
 from storage.snapshots import SnapshotFiles, SnapshotName
 
 _NODES_OWN = "A node that runs makes its own: see 'snapshots' in the configuration."
@@ -102,6 +100,8 @@ def verify(home: Path, height: int | None, as_json: bool) -> Exit:
     files = SnapshotFiles(place.snapshots)
     name = _chosen(files, height)
     head = load_head(files, name)
+    if head is None and name not in files.names():
+        raise Ended(Exit.TEMPORARY, f"the snapshot of height {height} was given up meanwhile")
     if head is None:
         raise Ended(Exit.CORRUPT, f"the head of the snapshot of height {name.height} is damaged")
     began_s = time.monotonic()
@@ -109,6 +109,10 @@ def verify(home: Path, height: int | None, as_json: bool) -> Exit:
         with tempfile.TemporaryDirectory(dir=place.snapshots, prefix="verify-") as scratch:
             count = verify_snapshot(head, files, genesis, Path(scratch), open_kv=LevelDB)
     except (FalseSnapshotError, DamagedBlobError, BlobNotFoundError) as error:
+        if name not in files.names():
+            # The node that runs keeps the last ones, and this is not one of them any more.
+            detail = f"the snapshot of height {name.height} was given up meanwhile"
+            raise Ended(Exit.TEMPORARY, detail) from None
         raise Ended(Exit.CORRUPT, f"height {name.height}: {error}") from None
     shown = _document(name, head) | {
         "values": count,
@@ -133,17 +137,15 @@ def _chosen(files: SnapshotFiles, height: int | None) -> SnapshotName:
 @contextmanager
 def _stopped(home: Home) -> Iterator[tuple[Chain, SnapshotFiles, int, Callable[[], Snapshot]]]:
     """The chain of a node that does not run, and where its snapshots belong."""
-    config = load_home(home, {}).config
-    genesis = load_genesis(home)
-    if not home.chain.exists():
-        raise Ended(Exit.NO, "this node has never run")
-    with DataDirLock(home.data):
-        put_in_place(home)
-        with closing(open_database(home.chain, config)) as kv:
-            chain = Chain(
-                kv, genesis, installed_registry(), keep_versions=config.storage.keep_versions
-            )
-            yield chain, SnapshotFiles(home.snapshots), config.snapshots.keep, kv.snapshot
+    with stopped_node(home) as node:
+        config = node.config
+        chain = Chain(
+            node.kv,
+            node.genesis,
+            installed_registry(),
+            keep_versions=config.storage.keep_versions,
+        )
+        yield chain, SnapshotFiles(home.snapshots), config.snapshots.keep, node.kv.snapshot
 
 
 def _document(name: SnapshotName, head: SnapshotHead) -> dict[str, object]:

@@ -183,7 +183,7 @@ def _fill_state(
 
 def _contents(files: SnapshotFiles, refs: tuple[ChunkRef, ...]) -> Iterator[bytes]:
     for ref in refs:
-        yield files.chunks.get(ref.hash)
+        yield files.read_chunk(ref.hash)
 
 
 def _check_opens(kv: KV, genesis: Genesis, registry: Registry) -> None:

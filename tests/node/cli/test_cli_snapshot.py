@@ -9,6 +9,8 @@ import pytest
 
 from medquorum import genesis as genesis_files
 from node.home import Home
+from storage.errors import BlobNotFoundError
+from storage.snapshots import SnapshotFiles
 from tests.support.cli import ok, run
 from tests.support.signed_chain import SignedChain
 
@@ -67,3 +69,33 @@ def test_what_is_not_there_is_said(home: Path, tmp_path: Path) -> None:
     result = run("snapshot", "verify", "--home", home, "--height", 2)
     assert (result.exit_code, "of height 2" in result.output) == (1, True)
     assert run("snapshot", "create", "--home", tmp_path / "nowhere").exit_code == 78
+
+
+def test_verifying_leaves_alone_what_a_running_node_is_writing(home: Path) -> None:
+    ok("snapshot", "create", "--home", home)
+    chunks = home / "data" / "snapshots" / "chunks"
+    being_written = chunks / "incoming" / f"{'0a' * 32}.0.tmp"
+    being_written.write_bytes(b"half a chunk")
+    ok("snapshot", "verify", "--home", home)
+    assert being_written.read_bytes() == b"half a chunk"
+
+
+def test_a_snapshot_that_is_given_up_while_it_is_verified_is_not_called_damaged(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ok("snapshot", "create", "--home", home)
+
+    def given_up(files: SnapshotFiles, chunk: bytes) -> bytes:
+        for name in files.names():
+            files.drop(name)
+        raise BlobNotFoundError(chunk)
+
+    monkeypatch.setattr(SnapshotFiles, "read_chunk", given_up)
+    result = run("snapshot", "verify", "--home", home)
+    assert (result.exit_code, "given up" in result.output) == (75, True)
+
+
+def test_a_chain_that_waits_to_be_put_in_place_is_snapshotted(home: Path) -> None:
+    place = Home(home)
+    place.chain.rename(place.chain_ready)
+    assert json.loads(ok("snapshot", "create", "--home", home, "--json"))["height"] == 3
