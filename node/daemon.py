@@ -47,6 +47,7 @@ from storage.errors import (
     FormatError,
     SignStateMismatchError,
 )
+from storage.migration import Migration
 
 DEVNET_PREFIX: Final = "devnet-"
 """Chains of this name are development networks: their keys may lie in the clear."""
@@ -218,7 +219,9 @@ def _prepare(
         )
         disk.check()
         validator = None if node_keys.validator is None else node_keys.validator.public
-        stores = open_stores(home, config, genesis, installed_registry(), validator)
+        stores = open_stores(
+            home, config, genesis, installed_registry(), validator, migrating=_announce(log)
+        )
     except (ConfigError, IdentityError, SignStateMismatchError, FormatError) as error:
         raise StartError(Exit.CONFIG, str(error)) from None
     except (DiskLowError, DiskFullError) as error:
@@ -235,6 +238,21 @@ def _prepare(
         version=VERSION,
     )
     return stores, node_keys, disk
+
+
+def _announce(log: FilteringBoundLogger) -> Callable[[Migration], None]:
+    """Writes into the log that the database is brought forward, and where its copy is."""
+
+    def announce(task: Migration) -> None:
+        log.warning(
+            "migrating",
+            state=f"format {task.found} to {task.wanted}",
+            height=task.height,
+            bytes=task.bytes,
+            path=str(task.copy),
+        )
+
+    return announce
 
 
 def _services(node: Node, disk: DiskGuard, backups: BackupMaker | None) -> Services:

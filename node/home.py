@@ -63,6 +63,11 @@ class Home:
         return self.data / "chain.ready"
 
     @property
+    def before_migration(self) -> Path:
+        """The chain in older formats, until an operator removes it."""
+        return self.data / "before-migration"
+
+    @property
     def snapshots(self) -> Path:
         """Snapshots of the ledger, and what is here of one that is being fetched."""
         return self.data / "snapshots"

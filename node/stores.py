@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from storage.journal import MempoolJournal
 from storage.kv import KV
 from storage.leveldb import LevelDB
 from storage.lock import DataDirLock
+from storage.migration import Migration, open_current
 from storage.signstate import SignState
 from storage.snapshots import SnapshotFiles
 from storage.wal import WriteAheadLog
@@ -45,10 +47,21 @@ class Stores:
         self.closing.close()
 
 
+def _silent(_task: Migration) -> None:
+    """Tell nobody."""
+
+
 def open_stores(
-    home: Home, config: Config, genesis: Genesis, registry: Registry, validator: bytes | None
+    home: Home,
+    config: Config,
+    genesis: Genesis,
+    registry: Registry,
+    validator: bytes | None,
+    *,
+    migrating: Callable[[Migration], None] = _silent,
 ) -> Stores:
-    """Open or create the stores below `home.data`.
+    """Open or create the stores below `home.data`, and bring the database forward if an older
+    version wrote it; `migrating` is told before.
 
     `validator` is the public validator key, None for an observer. Raises StorageErrors as they
     come, and IdentityError if the data belongs to another chain or the sign state is missing
@@ -57,7 +70,7 @@ def open_stores(
     with ExitStack() as opening:
         opening.enter_context(DataDirLock(home.data))
         put_in_place(home)
-        kv = open_database(home.chain, config)
+        kv = open_current_database(home, config, migrating)
         opening.callback(kv.close)
         stores = open_stores_on(
             kv,
@@ -78,6 +91,20 @@ def open_database(path: Path, config: Config) -> KV:
         path,
         write_buffer_bytes=config.storage.write_buffer_bytes,
         cache_bytes=config.storage.cache_bytes,
+    )
+
+
+def open_current_database(
+    home: Home, config: Config, migrating: Callable[[Migration], None] = _silent
+) -> KV:
+    """The database of a home in the layout of this software. The caller holds the lock. Raises what
+    `open_current` of storage.migration raises.
+    """
+    return open_current(
+        home.chain,
+        lambda path: open_database(path, config),
+        home.before_migration,
+        began=migrating,
     )
 
 

@@ -137,10 +137,18 @@ class SignStateMismatchError(StorageError):
 
 
 class FormatError(StorageError):
-    """Written by a version of MedQuorum that this one does not read."""
+    """Written in another format than this version of MedQuorum reads and writes. A newer format is
+    never read, for nobody knows here what it promises; an older one is brought forward first.
+    """
 
     def __init__(self, path: Path | str, found: int, supported: int) -> None:
-        super().__init__(f"{path} has format {found}; this version reads {supported}")
+        what = (
+            "a newer version of MedQuorum wrote it: run that version, or put the copy that it made"
+            " before the migration back"
+            if found > supported
+            else "'medquorum migrate', or the start of the node, brings a home forward"
+        )
+        super().__init__(f"{path} has format {found}; this version reads {supported}: {what}")
         self.path = Path(path)
         self.found = found
         self.supported = supported

@@ -19,7 +19,7 @@ from storage.errors import DiskError, DiskFailedError, DiskFullError
 TEMP_SUFFIX: Final = ".tmp"
 """Of a file that has not got its name yet. What a crash leaves of it is worthless and removed."""
 
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class OpenFile(Protocol):
@@ -194,7 +194,7 @@ def _mapped(path: Path, operation: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise DiskFailedError(path, operation, "no such file") from error
     except OSError as error:
-        kind = DiskFullError if error.errno in _FULL else DiskFailedError
+        kind = DiskFullError if error.errno in FULL else DiskFailedError
         raise kind(path, operation, os.strerror(error.errno or 0)) from error
 
 

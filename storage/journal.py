@@ -5,8 +5,9 @@ admitted transactions that a restart must not forget (docs/spec/storage.md secti
 Rules, numbered as there: J1 After `sync` every item appended before it survives a power cut;
 without it, the end of the process. J2 Items are replayed in the order they came. A damaged stretch
 is skipped and counted, and what follows it is kept: a lost item can be submitted again, a node that
-will not start helps nobody. J3 A segment is deleted when all its items were released; a segment is
-never written to after a restart. J4 All segments together never take more than JOURNAL_BYTES_MAX.
+will not start helps nobody. But a whole segment of another format is no damage, and refused.
+J3 A segment is deleted when all its items were released; a segment is never written to after a
+restart. J4 All segments together never take more than JOURNAL_BYTES_MAX.
 J5 What a full disk refused does not come back: whoever handed it in was told that it is not here.
 """
 
@@ -21,11 +22,13 @@ from typing import Final
 
 from medquorum.invariants import require
 from storage import records as framing
-from storage.errors import DiskError, DiskFailedError, JournalFullError
+from storage.errors import DiskError, DiskFailedError, FormatError, JournalFullError
 from storage.files import DiskFiles, Files, OpenFile
 from storage.limits import JOURNAL_BYTES_MAX, JOURNAL_SEGMENT_BYTES
 
-_MAGIC: Final = b"MQJRN001"
+_MAGIC_KIND: Final = b"MQJRN"
+VERSION: Final = 1
+_MAGIC: Final = _MAGIC_KIND + b"%03d" % VERSION
 _SUFFIX: Final = ".journal"
 _NUMBER_DIGITS: Final = 16
 _INDEX_BITS: Final = 32
@@ -79,7 +82,10 @@ class MempoolJournal:
         segment_bytes: int = JOURNAL_SEGMENT_BYTES,
         bytes_max: int = JOURNAL_BYTES_MAX,
     ) -> None:
-        """Open the journal, creating it if need be. Raises DiskFullError, DiskFailedError."""
+        """Open the journal, creating it if need be.
+
+        Raises FormatError and deletes nothing then, DiskFullError, DiskFailedError.
+        """
         self._directory = directory
         self._files: Files = DiskFiles() if files is None else files
         self._segment_bytes = segment_bytes
@@ -93,6 +99,8 @@ class MempoolJournal:
         self._files.make_directory(directory)
         numbers = sorted(filter(None, map(_parse_number, self._files.names(directory))))
         self._next = numbers[-1] + 1 if numbers else 1
+        for number in numbers:
+            self._refuse_other_format(self._file_of(number))
         for number in numbers:
             self._adopt(number)
 
@@ -239,7 +247,7 @@ class MempoolJournal:
 
     def _start(self) -> _Current:
         number = self._next
-        path = self._directory / f"{number:0{_NUMBER_DIGITS}}{_SUFFIX}"
+        path = self._file_of(number)
         salt = self._files.random_bytes(framing.SALT_BYTES)
         header = framing.file_header(_MAGIC, salt)
         # The number is used up even if this fails, so that no position ever names two items.
@@ -267,9 +275,20 @@ class MempoolJournal:
         if len(self._segments[number].live) == 0:
             self._drop(number)
 
+    def _file_of(self, number: int) -> Path:
+        return self._directory / f"{number:0{_NUMBER_DIGITS}}{_SUFFIX}"
+
+    def _refuse_other_format(self, path: Path) -> None:
+        """A header whose checksum holds was written as it stands: it is no flipped bit."""
+        data = self._files.read(path) or b""
+        version = data[len(_MAGIC_KIND) : len(_MAGIC)]
+        whole = framing.header_salt(_MAGIC_KIND, data) is not None
+        if whole and version.isdigit() and int(version) != VERSION:
+            raise FormatError(path, int(version), VERSION)
+
     def _adopt(self, number: int) -> None:
         """Take over a segment of an earlier process."""
-        path = self._directory / f"{number:0{_NUMBER_DIGITS}}{_SUFFIX}"
+        path = self._file_of(number)
         data = self._files.read(path) or b""
         items = list(_items(data))
         used = framing.HEADER_BYTES + sum(len(i) + framing.RECORD_HEAD_BYTES for i in items)

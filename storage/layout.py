@@ -22,6 +22,8 @@
   z                                       height (8)             the oldest height that is whole
   k                                       height (8)             the oldest block that is whole
 
+A database whose layout is older is brought forward before it is used (schema.py).
+
 Heights are 8 bytes, all integers big-endian, so keys of one prefix are in the order of their
 heights. A namespace is one byte of length and its name, so no namespace's keys lie within
 another's. Pages start with their height: a commit then writes neighbours, which LevelDB stores
@@ -36,7 +38,10 @@ from typing import Final
 from medquorum.invariants import require
 from storage.limits import STATE_NAMESPACE_BYTES_MAX
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+"""2: from the oldest whole height on, every removal has its keys under `d`. Software before that
+wrote 1, at first without them.
+"""
 
 FORMAT: Final = b"F"
 GENESIS: Final = b"G"

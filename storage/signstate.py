@@ -35,8 +35,8 @@ from storage.files import DiskFiles, Files, replace_file
 from storage.limits import SIGNED_VOTES_KEPT_MAX
 
 _MAGIC_KIND: Final = b"MQSIGN"
-_VERSION: Final = 1
-_MAGIC: Final = _MAGIC_KIND + b"%02d" % _VERSION
+VERSION: Final = 1
+_MAGIC: Final = _MAGIC_KIND + b"%02d" % VERSION
 _CHECK: Final = Struct(">I")
 _BYTES_MAX: Final = 16 * 1024
 
@@ -201,7 +201,7 @@ def _parse(path: Path, data: bytes) -> _File:
     try:
         _content(path, rest)
     except DamagedSignStateError:
-        raise FormatError(path, int(version), _VERSION) from None
+        raise FormatError(path, int(version), VERSION) from None
     # No other version has this content, so the damage is in the digits that say which it is.
     raise DamagedSignStateError(path, "its version is not that of its content")
 

@@ -152,7 +152,7 @@ class StateStore:
         self._kv = kv
         self._keep_versions = keep_versions
         self._cache = PageCache()
-        self._head = _newest_head(kv)
+        self._head = newest_head(kv)
 
     def height(self) -> int:
         """The last committed height; NO_HEIGHT if nothing was committed yet."""
@@ -247,7 +247,7 @@ class StateStore:
                 packed,
                 head.trees.get(namespace),
                 key_path(key),
-                lambda page_key, _: _read_page(snapshot, page_key),
+                lambda page_key, _: read_page(snapshot, page_key),
             )
         return value, StateProof(head.sub_roots, siblings, leaf)
 
@@ -312,7 +312,7 @@ class StateStore:
 
     def _load(self, key: bytes, depth: int) -> Page:
         page = self._cache.get(key, depth)
-        return _read_page(self._kv, key) if page is None else page
+        return read_page(self._kv, key) if page is None else page
 
     def _check_readable(self, snapshot: Snapshot, height: int) -> None:
         tip = self._head.height
@@ -357,7 +357,8 @@ def _decode_head(data: bytes) -> _Head:
     return _make_head(record.height, trees)
 
 
-def _newest_head(kv: KV) -> _Head:
+def newest_head(kv: Reader) -> _Head:
+    """The roots after the last height; empty before the first."""
     for _, data in kv.scan(layout.STATE_HEAD, prefix_end(layout.STATE_HEAD), reverse=True):
         return _decode_head(data)
     return _make_head(NO_HEIGHT, {})
@@ -387,7 +388,8 @@ def value_at(reader: Reader, namespace: bytes, key: bytes, height: int) -> bytes
     return reader.get(layout.STATE + namespace + key)
 
 
-def _read_page(reader: Reader, key: bytes) -> Page:
+def read_page(reader: Reader, key: bytes) -> Page:
+    """The page with this key. Raises DamagedStoreError."""
     data = reader.get(key)
     if data is None:
         raise DamagedStoreError("the database", f"the state page {key.hex()} is missing")

@@ -24,8 +24,8 @@ from storage.files import TEMP_SUFFIX, DiskFiles, Files, replace_file
 from storage.limits import WAL_BYTES_MAX
 
 _MAGIC_KIND: Final = b"MQWAL"
-_VERSION: Final = 1
-_MAGIC: Final = _MAGIC_KIND + b"%03d" % _VERSION
+VERSION: Final = 1
+_MAGIC: Final = _MAGIC_KIND + b"%03d" % VERSION
 
 
 class WriteAheadLog:
@@ -152,6 +152,6 @@ def _read_whole(path: Path, data: bytes) -> tuple[bytes, framing.Run]:
 def _refuse_header(path: Path, data: bytes) -> NoReturn:
     """The header came into being with its file, by rename, so no crash explains a bad one."""
     version = data[len(_MAGIC_KIND) : len(_MAGIC)]
-    if data.startswith(_MAGIC_KIND) and version.isdigit() and int(version) != _VERSION:
-        raise FormatError(path, int(version), _VERSION)
+    if data.startswith(_MAGIC_KIND) and version.isdigit() and int(version) != VERSION:
+        raise FormatError(path, int(version), VERSION)
     raise DamagedLogError(path, 0)

@@ -14,12 +14,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
+import msgspec
 from msgspec import Meta
 
 from medquorum.codec import U32, U53, Hash, Height, Wire, decode, encode
 from medquorum.errors import DecodeError
 from node.backup.errors import FalseBackupError
 from node.backup.limits import CHUNKS_MAX, MANIFEST_BYTES_MAX, SOFTWARE_CHARS_MAX
+from storage.errors import FormatError
 from storage.limits import VAULT_BLOB_BYTES_MAX
 from storage.snapshots import SnapshotFiles, SnapshotName
 
@@ -63,7 +65,9 @@ class BackupManifest(Wire):
 
 
 def load_manifest(files: SnapshotFiles, name: SnapshotName) -> BackupManifest:
-    """The manifest with this name. Raises FalseBackupError if it rotted; DiskError."""
+    """The manifest with this name. Raises FalseBackupError if it rotted, FormatError if a
+    newer version of MedQuorum wrote it; DiskError.
+    """
     part = f"the manifest {name.height:016d}-{name.digest.hex()}"
     data = files.head(name)
     if data is None:
@@ -71,10 +75,22 @@ def load_manifest(files: SnapshotFiles, name: SnapshotName) -> BackupManifest:
     try:
         manifest = decode(BackupManifest, data, size_max=MANIFEST_BYTES_MAX)
     except DecodeError as error:
+        _refuse_newer(part, data)
         raise FalseBackupError(part, str(error)) from None
     if manifest.name() != name:
         raise FalseBackupError(part, "it is that of another backup")
     return manifest
+
+
+def _refuse_newer(part: str, data: bytes) -> None:
+    """Raise FormatError for the manifest of a newer version, which begins with its number too."""
+    try:
+        first = msgspec.msgpack.decode(data, type=list[object])[:1]
+    except msgspec.DecodeError:
+        return
+    match first:
+        case [int(version)] if version > VERSION:
+            raise FormatError(part, version, VERSION)
 
 
 def chunks_of(directory: Path) -> Path:

@@ -37,6 +37,7 @@ from storage.chain import ChainStore
 from storage.errors import BlobNotFoundError, DamagedBlobError, DamagedError, FormatError
 from storage.files import DiskFiles
 from storage.kv import KV, Batch
+from storage.schema import bring_forward
 from storage.snapshots import SnapshotFiles
 from storage.stateaudit import StateAudit
 from storage.vault import read_blob
@@ -78,15 +79,17 @@ def rebuild(
     """Build at `path`, which is empty or absent, the chain of a backup in `directory`. On return it
     is proven, durable, closed, and was opened once.
 
-    Raises FalseBackupError; FormatError for the layout of another version; DiskError.
+    Raises FalseBackupError; FormatError for the layout of a newer version, as
+    older ones are brought forward; DiskError.
     """
     if manifest.chain_id != genesis.chain_id():
         raise FalseBackupError("the manifest", "it is of a chain with another genesis")
-    if manifest.layout != layout.FORMAT_VERSION:
+    if manifest.layout > layout.FORMAT_VERSION:
         raise FormatError(directory, manifest.layout, layout.FORMAT_VERSION)
     began_s = time.monotonic()
     with closing(open_kv(path)) as kv:
         _fill(kv, directory, manifest, progress)
+        _bring_forward(kv, manifest)
         filled_s = time.monotonic()
         try:
             checked = _verify(kv, manifest, genesis, progress)
@@ -134,6 +137,16 @@ def _chunk(directory: Path, ref: ChunkRef) -> BackupChunk:
         raise FalseBackupError(part, "it is damaged: it does not hash to its name") from None
     except DecodeError as error:
         raise FalseBackupError(part, str(error)) from None
+
+
+def _bring_forward(kv: KV, manifest: BackupManifest) -> None:
+    """Give the chain of an older backup today's layout; its copy is the backup."""
+    try:
+        found = bring_forward(kv)
+    except (DamagedError, FormatError, InvariantBroken, ValueError) as error:
+        raise FalseBackupError("the chain", str(error)) from None
+    if found != manifest.layout:
+        raise FalseBackupError("the manifest", f"it names layout {manifest.layout}, not {found}")
 
 
 def _verify(kv: KV, manifest: BackupManifest, genesis: Genesis, progress: Progress) -> Counter[str]:

@@ -32,6 +32,7 @@ COMMANDS: Final[dict[str, Lazy]] = {
     "rollback": Lazy("node.cli.rollback", "rollback", "Take the last heights of a node back."),
     "reindex": Lazy("node.cli.reindex", "reindex", "Build a stopped node's indexes again."),
     "replay": Lazy("node.cli.replay", "replay", "Execute a stopped node's blocks again."),
+    "migrate": Lazy("node.cli.migrate", "migrate", "Bring a stopped node's database forward."),
     "compact": Lazy("node.cli.compact", "compact", "Give the room of what was deleted back."),
     "prune": Lazy("node.cli.prune", "prune_command", "Give a stopped node's old blocks up."),
     "archive": Lazy("node.cli.archive", "archive", "Put old blocks into files, and back."),

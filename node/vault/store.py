@@ -19,8 +19,12 @@ from medquorum.errors import DecodeError
 from medquorum.limits import ENVELOPE_BYTES_MAX
 from storage.errors import BlobNotFoundError, DamagedBlobError
 from storage.files import DiskFiles, Files, replace_file
+from storage.mark import check_mark
 from storage.vault import VaultDirectory
 
+FORMAT_VERSION: Final = 1
+"""Of the whole directory: its layout, the blobs and the envelopes."""
+MARK: Final = "vault"
 _FILE_BYTES_MAX: Final = ENVELOPE_BYTES_MAX + 128
 
 
@@ -44,8 +48,9 @@ class RecordStore:
     """Blocks on the disk; used from one thread at a time (the gateway's)."""
 
     def __init__(self, path: Path, *, files: Files | None = None) -> None:
-        """Open or create the store. Raises DiskFullError, DiskFailedError."""
+        """Open or create the store. Raises FormatError, DiskFullError, DiskFailedError."""
         self._files: Files = DiskFiles() if files is None else files
+        check_mark(self._files, path, MARK, FORMAT_VERSION)
         self._blobs = VaultDirectory(path / "blobs", files=files)
         self._envelopes = path / "envelopes"
         self._files.make_directory(self._envelopes)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.errors import DiskFailedError, DiskFullError, JournalFullError
+from storage.errors import DiskFailedError, DiskFullError, FormatError, JournalFullError
+from storage.files import replace_file
 from storage.journal import MempoolJournal
 from tests.support.fake_disk import FakeDisk
 
@@ -251,3 +253,20 @@ def test_no_unreleased_item_is_ever_lost(steps: list[list[bytes] | set[int] | st
         found = dict(journal.replay())
         assert {position: found[position] for position in live} == live
         assert list(found) == sorted(found)
+
+
+def test_j2_a_whole_segment_of_a_newer_format_is_refused_and_stays() -> None:
+    disk = FakeDisk()
+    journal = _open(disk)
+    journal.append((b"a",))
+    journal.sync()
+    (name,) = disk.names(DIRECTORY)
+    data = disk.read(DIRECTORY / name)
+    assert data is not None
+    head = b"MQJRN002" + data[8:16]
+    replace_file(disk, DIRECTORY / name, head + crc32(head).to_bytes(4, "big") + data[20:])
+    with pytest.raises(FormatError, match="format 2; this version reads 1"):
+        _open(disk)
+    assert disk.names(DIRECTORY) == [name]
+    replace_file(disk, DIRECTORY / name, b"MQJRN002" + data[8:])
+    assert _open(disk).damaged_bytes > 0, "a flipped bit is damage, and skipped"
