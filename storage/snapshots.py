@@ -82,15 +82,26 @@ class SnapshotFiles:
         """Give chunks that are here a head. It is durable when this returns."""
         replace_file(self._files, self._file_of(name), sha256(head).digest() + head)
 
+    def keep_last(self, keep: int, made: SnapshotName) -> None:
+        """Drop all but the last `keep`, of which `made` is one, whatever its height: a chain that
+        was taken back makes lower ones than are here, and these would be gone as soon as made.
+        """
+        others = [name for name in self.names() if name != made]
+        for name in others[: max(0, len(others) - (keep - 1))]:
+            self.drop(name)
+
     def drop(self, name: SnapshotName) -> None:
         """Forget a snapshot. Its chunks stay until `sweep`."""
         self._files.remove(self._file_of(name))
         self._files.sync_directory(self._path)
 
     def sweep(self, needed: Collection[bytes]) -> int:
-        """Delete every chunk that is not needed, and what a crash left; how many were deleted."""
+        """Delete every chunk that is not needed, and what a crash left; how many were deleted.
+
+        What else stands in the directory, nobody knows whose it is, and it stays.
+        """
         for name in self._files.names(self._path):
-            if name.endswith(TEMP_SUFFIX):
+            if name.endswith(TEMP_SUFFIX) and _parse(name.removesuffix(TEMP_SUFFIX)) is not None:
                 self._files.remove(self._path / name)
         return sum(
             self.chunks.delete(chunk) for chunk in list(self.chunks.ids()) if chunk not in needed

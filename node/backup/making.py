@@ -35,7 +35,7 @@ from storage import layout
 from storage.errors import DataDirLockedError, DiskFullError, StorageError
 from storage.kv import KV, Reader, Snapshot
 from storage.lock import DataDirLock
-from storage.snapshots import SnapshotFiles
+from storage.snapshots import SnapshotFiles, SnapshotName
 
 _EVERYTHING: Final = (b"\x00", b"\xff")
 _ENTRY_FRAME_BYTES: Final = 11
@@ -55,6 +55,10 @@ class BackupMade(msgspec.Struct, frozen=True):
     bytes: int
     bytes_new: int
     seconds: float
+
+    def name(self) -> SnapshotName:
+        """Under what it is kept."""
+        return SnapshotName(self.height, bytes.fromhex(self.digest))
 
 
 class BackupWork:
@@ -157,13 +161,13 @@ class BackupWork:
         self._refs.append(chunk)
 
 
-def retain(files: SnapshotFiles, keep: int) -> int:
-    """Forget all backups but the last `keep`, and what only they needed; how many chunks.
+def retain(files: SnapshotFiles, keep: int, made: SnapshotName) -> int:
+    """Forget all backups but `made` and the last ones, `keep` together, and what only the others
+    needed; how many chunks.
 
     While a manifest cannot be read, nobody knows what it needs, and every chunk stays.
     """
-    for name in files.names()[:-keep]:
-        files.drop(name)
+    files.keep_last(keep, made)
     needed: set[bytes] = set()
     try:
         for name in files.names():
@@ -254,7 +258,7 @@ class BackupMaker:
                     more = await self._worker.run(work.step)
                     await asyncio.sleep(STEP_REST_S)
                 made = await self._worker.run(work.finish, clock() - began_s)
-                await self._worker.run(retain, files, self._keep)
+                await self._worker.run(retain, files, self._keep, made.name())
             finally:
                 await self._worker.run(work.close)
         return made

@@ -56,7 +56,7 @@ def create(home: Path, as_json: bool) -> None:
                 name = work.finish()
             except UnmakeableError as error:
                 raise Ended(Exit.NO, str(error)) from None
-        retain(files, keep)
+        retain(files, keep, name)
     head = load_head(files, name)
     if head is None:
         raise Ended(Exit.CORRUPT, "the snapshot cannot be read back")

@@ -108,10 +108,11 @@ def load_head(files: SnapshotFiles, name: SnapshotName) -> SnapshotHead | None:
     return head if head.manifest.name() == name else None
 
 
-def retain(files: SnapshotFiles, keep: int) -> int:
-    """Forget all snapshots but the last `keep`, and what only they needed; how many chunks."""
-    for name in files.names()[:-keep]:
-        files.drop(name)
+def retain(files: SnapshotFiles, keep: int, made: SnapshotName) -> int:
+    """Forget all snapshots but `made` and the last ones, `keep` together, and what only the others
+    needed; how many chunks.
+    """
+    files.keep_last(keep, made)
     heads = [load_head(files, name) for name in files.names()]
     return files.sweep({c.hash for head in heads if head for c in head.manifest.chunks()})
 
@@ -166,7 +167,7 @@ class SnapshotMaker:
                 more = await self._worker.run(work.step)
                 await asyncio.sleep(STEP_REST_S)
             name = await self._worker.run(work.finish)
-            await self._worker.run(retain, self._files, self._keep)
+            await self._worker.run(retain, self._files, self._keep, name)
         except (UnmakeableError, DiskError) as error:
             # The chain does not need it, and the disk guard looks after the disk.
             self._log.warning("snapshot_failed", height=work.height, detail=str(error))

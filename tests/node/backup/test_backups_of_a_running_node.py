@@ -106,12 +106,46 @@ def test_a_chunk_that_rotted_is_written_again(member: SignedChain, tmp_path: Pat
 def test_old_ones_go_with_what_only_they_needed(member: SignedChain, tmp_path: Path) -> None:
     files = SnapshotFiles(tmp_path / "b")
     for _ in range(3):
-        back_up(member, tmp_path / "b")
+        made = back_up(member, tmp_path / "b")
         member.grow(1)
-    assert retain(files, 2) > 0
+    assert retain(files, 2, made.name()) > 0
     assert [name.height for name in files.names()] == [6, 7]
     for name in files.names():
         assert all(files.chunks.has(ref.hash) for ref in load_manifest(files, name).chunks)
+
+
+def test_the_one_that_was_just_made_stays_below_others_and_beside_another_of_its_height(
+    member: SignedChain, tmp_path: Path
+) -> None:
+    # A member whose chain was taken back, or whose software is another one since.
+    files = SnapshotFiles(tmp_path / "b")
+    back_up(member, tmp_path / "b")
+    with closing(SignedChain(tmp_path / "lower")) as lower:
+        lower.grow(2)
+        below = back_up(lower, tmp_path / "b")
+    retain(files, 1, below.name())
+    assert files.names() == (below.name(),)
+    for software in ("a", "b", "c", "d"):
+        with closing(member.kv.snapshot()) as view:
+            work = BackupWork(view, files, chain_id=member.chain.chain_id, software=software)
+            while work.step():
+                pass
+            made = work.finish(0.0)
+        retain(files, 1, made.name())
+        assert files.names() == (made.name(),)
+    assert all(files.chunks.has(c.hash) for c in load_manifest(files, made.name()).chunks)
+
+
+def test_files_of_others_in_the_directory_stay(member: SignedChain, tmp_path: Path) -> None:
+    made = back_up(member, tmp_path / "b")
+    theirs = tmp_path / "b" / "of-somebody-else.tmp"
+    theirs.write_bytes(b"not ours")
+    (tmp_path / "b" / "their-directory.tmp").mkdir()
+    ours = tmp_path / "b" / f"{7:016d}-{'0a' * 32}.head.tmp"
+    ours.write_bytes(b"left by a crash")
+    retain(SnapshotFiles(tmp_path / "b"), 1, made.name())
+    assert theirs.read_bytes() == b"not ours"
+    assert not ours.exists()
 
 
 def test_nothing_is_swept_while_a_manifest_cannot_be_read(
@@ -124,8 +158,8 @@ def test_nothing_is_swept_while_a_manifest_cannot_be_read(
     manifest.write_bytes(manifest.read_bytes()[:-1])
     files = SnapshotFiles(tmp_path / "b")
     before = set(files.chunks.ids())
-    back_up(member, tmp_path / "b")
-    assert retain(files, 3) == 0
+    made = back_up(member, tmp_path / "b")
+    assert retain(files, 3, made.name()) == 0
     assert before <= set(files.chunks.ids())
 
 
