@@ -28,7 +28,7 @@ import msgspec
 from devnet import api
 from devnet.chaos import checks
 from devnet.chaos.killed import Blow, Round, Series, draw
-from devnet.chaos.limits import KILL_BATCH_TXS, KILL_RECEIPTS, KILL_SETTLE_S
+from devnet.chaos.limits import KILL_BATCH_TXS, KILL_READY_S, KILL_RECEIPTS, KILL_SETTLE_S
 from devnet.commands.running import bring_up
 from devnet.economy import endow
 from devnet.errors import DevnetError
@@ -170,9 +170,14 @@ async def _round(killing: Killing, number: int, blow: Blow) -> Round:
         try:
             await asyncio.to_thread(_strike_and_start, killing.network, blow)
         except DevnetError as error:
-            judged.problems.append(f"a killed node did not come back: {error}")
-        back_ms = 1_000 * (time.monotonic() - struck)
+            judged.problems.append(f"a killed node was not started: {error}")
         closing.set()
+    if not judged.problems:
+        try:
+            await asyncio.to_thread(_wait_ready, killing.network)
+        except DevnetError as error:
+            judged.problems.append(f"a killed node did not come back: {error}")
+    back_ms = 1_000 * (time.monotonic() - struck)
     if not judged.problems:
         judged.lost |= await _settle(killing)
     if not judged.problems:
@@ -209,7 +214,7 @@ async def _send(killing: Killing, first: int, closing: asyncio.Event) -> None:
 
 
 def _strike_and_start(network: Network, blow: Blow) -> None:
-    """Kill at one moment, start, kill again who was meant to start, and wait for all of them."""
+    """Kill at one moment, start, and kill once more who is meant to die while it starts."""
     victims = [network.nodes[index] for index in blow.victims]
     network.kill_together(victims)
     time.sleep(blow.down_s)
@@ -219,7 +224,10 @@ def _strike_and_start(network: Network, blow: Blow) -> None:
         twice = [network.nodes[index] for index in blow.again]
         network.kill_together(twice)
         network.start(twice)
-    network.wait_ready(network.nodes)
+
+
+def _wait_ready(network: Network) -> None:
+    network.wait_ready(network.nodes, timeout_s=KILL_READY_S)
 
 
 async def _settle(killing: Killing) -> set[str]:

@@ -58,6 +58,8 @@ LOOK_S: Final = 0.1
 # Series of kills.
 KILL_BATCH_TXS: Final = 4
 """Transactions in one request of the load, which comes through every node at once."""
+KILL_READY_S: Final = 120.0
+"""Patience with nodes that start: a series runs for long, and machines have other things to do."""
 KILL_SETTLE_S: Final = 60.0
 """Within this time after all nodes are ready again, all that was accepted must stand in blocks."""
 KILL_RECEIPTS: Final = 40
