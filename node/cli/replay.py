@@ -51,6 +51,9 @@ def replay(home: Path, last: int | None, as_json: bool) -> Exit:
                 found = run.run(upto, _quietly)
             except UnrepairableError as error:
                 raise Ended(Exit.NO, error.detail) from None
+    if found is None and upto <= run.base:
+        detail = f"no block up to {upto} can be executed: the run starts from {run.base}"
+        raise Ended(Exit.NO, detail)
     seconds = round(time.monotonic() - began_s, 3)
     if as_json:
         echo_json(_document(run, upto, found) | {"seconds": seconds})

@@ -37,6 +37,8 @@ def verify(home: Path, deep: bool, first: int | None, last: int | None, as_json:
 
     Changes nothing. Blocks are checked on all cores.
     """
+    if first is not None and last is not None and last < first:
+        raise click.UsageError("--to lies below --from")
     began_s = time.monotonic()
     progress = ProgressLine()
     with stopped_node(Home(home)) as node:

@@ -64,7 +64,7 @@ class Verification:
         """Check it; the first and the last height that were looked at. See `report`.
 
         `open_kv` opens scratch stores for --deep. Raises UnrepairableError if there is nothing
-        that could be checked.
+        that could be checked: no block of the asked heights is here.
         """
         stored = self._blocks.genesis()
         if stored is None:
@@ -74,6 +74,11 @@ class Verification:
         tip = self._blocks.tip()
         first = max(extent.first or 1, self._blocks.oldest_block())
         last = min(extent.last or tip, tip)
+        if last < first and not extent.whole:
+            raise UnrepairableError(
+                f"none of these heights is here: the blocks are {self._blocks.oldest_block()} to"
+                f" {tip}"
+            )
         processes = len(os.sched_getaffinity(0))
         audit = BlockAudit(
             self._kv, self._blocks, self._genesis, self.report, first=first, last=last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -52,5 +53,7 @@ def test_an_index_that_is_gone_as_a_whole_comes_back(tmp_path: Path) -> None:
             batch.delete(key)
         kv.write(batch, sync=True)
     assert f"{len(good)} of them mended" in ok("reindex", "--home", home.root)
+    document = json.loads(ok("reindex", "--home", home.root, "--json"))
+    assert document == {"entries": len(good), "mended": 0}
     with opened(home) as kv:
         assert index(kv) == good

@@ -5,6 +5,7 @@ what was signed is not.
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,5 @@ def test_what_was_signed_and_what_is_pending_stays(tmp_path: Path) -> None:
     with opened(home) as kv:
         assert kv.get(layout.TIP) == layout.pack_height(4)
     assert run("rollback", 5, "--home", home.root).exit_code == 1
+    again = run("rollback", 1, "--home", home.root, "--json")
+    assert json.loads(again.stdout) == {"height": 3, "heights_removed": 1}

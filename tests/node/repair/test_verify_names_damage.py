@@ -189,6 +189,22 @@ def test_a_byte_that_the_disk_flipped_is_damage_and_no_crash(home: Home) -> None
         assert "checksum" in result.output or "missing" in result.output
 
 
+def test_heights_that_are_not_here_are_not_called_sound(home: Home) -> None:
+    with opened(home) as kv:
+        batch = Batch()
+        batch.put(layout.BLOCKS_OLDEST, layout.pack_height(4))
+        batch.put(layout.STATE_OLDEST, layout.pack_height(3))
+        kv.write(batch, sync=True)
+    asked = ("verify", "--home", home.root)
+    for none_of_them in (("--from", 9), ("--to", 3), ("--from", 1, "--to", 3)):
+        result = run(*asked, *none_of_them)
+        assert (result.exit_code, "4 to 8" in result.stderr) == (1, True), result.output
+    assert run(*asked, "--from", 6, "--to", 5).exit_code == 64
+    assert run(*asked, "--from", 4, "--to", 4).exit_code == 0
+    assert run("replay", "--home", home.root, "--to", 3).exit_code == 1
+    assert run("replay", "--home", home.root, "--to", 4).exit_code == 0
+
+
 def test_a_running_node_is_left_alone(home: Home) -> None:
     with DataDirLock(home.data):
         assert run("verify", "--home", home.root).exit_code == 75
