@@ -32,6 +32,7 @@ from node.ledger.errors import UnservedCodeError
 from node.modules import installed_registry
 from node.ops.diskguard import DiskGuard, DiskLowError, Line, Lines
 from node.ops.metrics import Metrics
+from node.pruning.making import make_pruner
 from node.run import Endpoints, run_node
 from node.services import Services
 from node.site import raise_descriptor_limit
@@ -110,13 +111,15 @@ def load_genesis(home: Home) -> Genesis:
         raise IdentityError(f"{home.genesis_file}: {error}") from None
 
 
-def backup_directory(home: Home, directory: str) -> Path:
-    """Where backups go. Raises ConfigError if they would go with what they are a backup of."""
+def backup_directory(home: Home, directory: str, *, key: str = "backup.directory") -> Path:
+    """Where backups go. Raises ConfigError if they would go with what they are a backup of. `key`
+    names the setting, which may be that of another directory with the same rule.
+    """
     path = Path(directory)
     if not path.is_absolute():
-        raise ConfigError(f"backup.directory is {directory}: an absolute path is wanted")
+        raise ConfigError(f"{key} is {directory}: an absolute path is wanted")
     if path.resolve().is_relative_to(home.data.resolve()):
-        raise ConfigError(f"backup.directory is {directory}: that is in the data directory")
+        raise ConfigError(f"{key} is {directory}: that is in the data directory")
     return path
 
 
@@ -190,9 +193,7 @@ async def _life(
         except ConfigError as error:
             raise StartError(Exit.CONFIG, str(error)) from None
         try:
-            await run_node(
-                node, _services(node, disk, _backups(home, node)), stop=stop, ready=ready
-            )
+            await run_node(node, _services(home, node, disk), stop=stop, ready=ready)
         except* ChainReplaced:
             again = True
         finally:
@@ -212,6 +213,7 @@ def _prepare(
         _require_devnet(genesis, config)
         if config.backup.directory:
             backup_directory(home, config.backup.directory)
+        _archive_directory(home, config)
         node_keys = load_keys(home, config, genesis.chain_name, passphrase)
         home.data.mkdir(parents=True, exist_ok=True)
         disk = DiskGuard(
@@ -255,7 +257,7 @@ def _announce(log: FilteringBoundLogger) -> Callable[[Migration], None]:
     return announce
 
 
-def _services(node: Node, disk: DiskGuard, backups: BackupMaker | None) -> Services:
+def _services(home: Home, node: Node, disk: DiskGuard) -> Services:
     validator = node.keys.validator
     return Services(
         chain=node.chain,
@@ -280,8 +282,15 @@ def _services(node: Node, disk: DiskGuard, backups: BackupMaker | None) -> Servi
         peers=node.transport.peers_info,
         halted=node.halt_reason,
         fetching=node.snapshots.fetching.status,
-        backups=backups,
+        backups=_backups(home, node),
+        pruner=make_pruner(node, _archive_directory(home, node.config)),
     )
+
+
+def _archive_directory(home: Home, config: Config) -> Path | None:
+    """Where old blocks go before they are given up, or None. Raises ConfigError."""
+    name = config.pruning.archive_directory
+    return backup_directory(home, name, key="pruning.archive_directory") if name else None
 
 
 def _backups(home: Home, node: Node) -> BackupMaker | None:

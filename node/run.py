@@ -51,6 +51,8 @@ async def run_node(
                 group.create_task(services.disk.run()),
                 group.create_task(watch_loop(node.metrics)),
             ]
+            if services.pruner is not None:
+                running.append(group.create_task(services.pruner.run()))
             await bound.wait()
             await remember_recent(node)
             await take_back_pending(node)

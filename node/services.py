@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from node.mempool import Mempool
     from node.ops.diskguard import DiskGuard
     from node.ops.metrics import Metrics
+    from node.pruning.background import PruningStatus
     from node.snapshots.fetching import Fetching
     from node.sync import SyncStatus
     from node.threads import Worker
@@ -60,6 +61,19 @@ class Backups(Protocol):
         ...
 
 
+class Pruning(Protocol):
+    """What gives old blocks up, as handlers and whoever runs it need it."""
+
+    @property
+    def status(self) -> PruningStatus | None:
+        """What came of it so far; None if all blocks are kept."""
+        ...
+
+    async def run(self) -> None:
+        """Keep to the policy until cancelled."""
+        ...
+
+
 class Vault(Protocol):
     """The custodian's gateway, as handlers need it. `caller` is the public key that signed the
     request, verified.
@@ -90,8 +104,8 @@ class Services:
     (rpc.allowed_hosts). `read_height` waits for so many seconds at most for a height above which
     nothing was decided when it was called; it raises RefusedError. `halted` is why the node stopped
     voting for good, or None. `fetching` is the snapshot with which this node is about to begin, or
-    None. `vault` is None if this node keeps no records, `backups` if it makes none. `now_ms` is the
-    wall clock.
+    None. `vault` is None if this node keeps no records, `backups` if it makes none, `pruner` in
+    tests and of a node that does not run. `now_ms` is the wall clock.
     """
 
     chain: Chain
@@ -117,6 +131,7 @@ class Services:
     halted: Callable[[], str | None]
     fetching: Callable[[], Fetching | None] = lambda: None
     backups: Backups | None = None
+    pruner: Pruning | None = None
 
     def is_validator(self) -> bool:
         """Whether this node votes on the next height."""

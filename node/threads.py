@@ -7,6 +7,7 @@
     readers    large reads for clients, so that they never hold up a commit.
     vault      one thread: the records of this hospital, and the keys that open them.
     snapshots  one thread: making and serving snapshots, and building a chain from one.
+    pruning    one thread: archives of old blocks, and compaction behind them, which may take long.
 
 Each is a plain executor whose queue is bounded by its callers: the consensus loop waits for every
 write, one block is executed at a time, and the intake limits what waits for verification.
@@ -54,9 +55,11 @@ class Threads:
         self.readers = Worker("reader", READER_THREADS)
         self.vault = Worker("vault")
         self.snapshots = Worker("snapshots")
+        self.pruning = Worker("pruning")
 
     def close(self) -> None:
         """Wait for all of them, the writer last: what the others produced may still be written."""
+        self.pruning.close()
         self.snapshots.close()
         self.vault.close()
         self.readers.close()

@@ -46,6 +46,14 @@ class Pool(msgspec.Struct, frozen=True):
     bytes: int = 0
 
 
+class Pruning(msgspec.Struct, frozen=True):
+    """What the node gave up of old blocks since it started, and what holds more."""
+
+    heights_pruned: int
+    bytes_freed: int
+    held_by: str = ""
+
+
 class NodeStatus(msgspec.Struct, frozen=True):
     """The part of /v1/status that is shown; a newer node may say more."""
 
@@ -68,6 +76,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     evidence: int = 0
     oldest_block: int = 1
     snapshot: Fetching | None = None
+    pruning: Pruning | None = None
 
 
 @click.command
@@ -115,6 +124,13 @@ def complaints_about(found: NodeStatus) -> list[str]:
     return complaints
 
 
+def _pruning_line(found: Pruning | None) -> str:
+    if found is None:
+        return "off"
+    held = f", held by {found.held_by}" if found.held_by else ""
+    return f"{found.heights_pruned} heights pruned, {found.bytes_freed} bytes freed{held}"
+
+
 def consensus_line(found: NodeStatus) -> str:
     """Which engine, where it stands, and who leads or proposes."""
     if found.phase == "":
@@ -138,6 +154,7 @@ def _show(found: NodeStatus, complaints: list[str]) -> None:
             ("role", found.role),
             ("height", found.height),
             *([("blocks", f"from {found.oldest_block} on")] * (found.oldest_block > 1)),
+            *([("pruning", _pruning_line(found.pruning))] * (found.pruning is not None)),
             ("last block", f"{made:%Y-%m-%d %H:%M:%S} UTC, {age_s} s ago"),
             ("consensus", consensus_line(found)),
             ("peers", f"{connected} of {len(found.peers)} connected"),

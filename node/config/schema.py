@@ -161,6 +161,39 @@ class Backup(_Section, frozen=True):
     keep: Annotated[Positive, Meta(description="How many backups are kept, the latest ones.")] = 24
 
 
+class Pruning(_Section, frozen=True):
+    """Old blocks that a running node gives up: their transactions and events. What the chain
+    demands is kept whatever is said here.
+    """
+
+    keep_heights: Annotated[
+        NonNegative,
+        Meta(
+            description="Blocks are given up that are not among so many latest ones. 0: heights are"
+            " no reason to give any up."
+        ),
+    ] = 0
+    keep_days: Annotated[
+        NonNegative,
+        Meta(
+            description="Blocks are given up that are so many days older than the latest one. 0:"
+            " age is no reason. If both are set, both must hold; if neither is, all are kept."
+        ),
+    ] = 0
+    range_heights: Annotated[
+        Positive,
+        Meta(le=1_000_000, description="So many heights are given up, and archived, together."),
+    ] = 1_000
+    archive_directory: Annotated[
+        str,
+        Meta(
+            description="Blocks are given up only once an archive of them lies here and is proven:"
+            " an absolute path outside of the data directory, for this node alone. Empty: none is"
+            " made."
+        ),
+    ] = ""
+
+
 class Sync(_Section, frozen=True):
     """How a node catches up."""
 
@@ -245,6 +278,7 @@ class Config(_Section, frozen=True):
     storage: Storage = msgspec.field(default_factory=Storage)
     snapshots: Snapshots = msgspec.field(default_factory=Snapshots)
     backup: Backup = msgspec.field(default_factory=Backup)
+    pruning: Pruning = msgspec.field(default_factory=Pruning)
     sync: Sync = msgspec.field(default_factory=Sync)
     threads: Threads = msgspec.field(default_factory=Threads)
     vault: Vault = msgspec.field(default_factory=Vault)

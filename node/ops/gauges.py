@@ -17,6 +17,11 @@ class Gauges:
         gauge = metrics.gauge
         self._height = gauge("consensus_height", "The last committed height")
         self._round = gauge("consensus_round", "The round of the height that is being decided")
+        self._oldest_block = gauge("oldest_block", "From this height on blocks are whole here")
+        self._oldest_state = gauge(
+            "state_oldest_height", "From this height on the state can be read and proven"
+        )
+        self._versions = gauge("state_versions", "Heights whose state can be read and proven")
         self._last_block = gauge(
             "consensus_last_block_timestamp_seconds", "Block time of the last committed height"
         )
@@ -48,6 +53,10 @@ class Gauges:
     def _read(self, services: Services) -> None:
         tip, engine, sync = services.chain.tip, services.engine_status(), services.sync_status()
         self._height.set(tip.height)
+        self._oldest_block.set(services.chain.blocks.oldest_block())
+        oldest = services.chain.state.oldest()
+        self._oldest_state.set(oldest)
+        self._versions.set(services.chain.state.height() - oldest + 1)
         self._last_block.set(tip.time_ms / MS_PER_SECOND)
         self._round.set(0 if engine is None else engine.round)
         members = {v.node_key for v in tip.validators.validators}

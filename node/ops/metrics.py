@@ -69,6 +69,8 @@ class Metrics:
             "consensus_step_duration_seconds", "What a height's work takes, step by step", "step"
         )
         self._fsync = self._histogram("storage_fsync_seconds", "Until the device has it")
+        self._pruned = self._counter("pruning_heights_pruned", "Heights whose blocks were given up")
+        self._freed = self._counter("pruning_bytes_freed", "Bytes of the disk that this made free")
         self._lag = self._gauge("eventloop_lag_seconds", "How late the event loop woke up last")
         self._gauge("build_info", "This build", "version", "protocol").labels(
             version, PROTOCOL
@@ -141,6 +143,14 @@ class Metrics:
     def evidence(self, kind: str) -> None:
         """A validator's misbehaviour is proven."""
         self._evidence.labels(kind).inc()
+
+    def pruned(self, heights: int) -> None:
+        """So many heights were given up."""
+        self._pruned.inc(heights)
+
+    def freed(self, size: int) -> None:
+        """So many bytes of the disk are free again."""
+        self._freed.inc(size)
 
     def loop_lag(self, seconds: float) -> None:
         """The event loop woke up this much too late."""

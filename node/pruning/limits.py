@@ -14,7 +14,15 @@ READ_REST_S: Final = 0.002
 """Between two heights that are archived and proven: pruning may take its time."""
 INTERVAL_S: Final = 5.0
 """Between two looks at whether there is something to give up."""
+ARCHIVE_RETRY_S: Final = 300.0
+"""After an archive that could not be made or proven, which is work that nobody gets anything of."""
 PEER_HELD_HEIGHTS_MAX: Final = 10_000
 """More blocks than these are not kept for a validator that is behind: it may lie, and one that is
 really so far behind gets them from others, or a snapshot.
 """
+COMPACT_BYTES: Final = 64 * 1024 * 1024
+"""Compacted in one go: the database compacts nothing else meanwhile, and a node that stops waits
+for its end.
+"""
+COMPACT_REST_S: Final = 0.25
+"""Between two such goes."""

@@ -13,6 +13,7 @@ from node.chain import Chain
 from node.ledger.params import remembered_heights
 from node.ledger.retention import DAY_MS, demanded_retention
 from node.pruning.errors import UnprunableError
+from node.pruning.limits import PEER_HELD_HEIGHTS_MAX
 from storage.chain import ChainStore
 from storage.errors import DamagedStoreError
 
@@ -22,6 +23,7 @@ class Holder(StrEnum):
     catalogue.
     """
 
+    NOBODY = ""
     WINDOW = "window"
     """Their transactions could be committed again."""
     CHAIN = "retention_required"
@@ -40,6 +42,39 @@ class Line:
 
     height: int
     holder: Holder
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What else needs old blocks: the oldest snapshot here (0 while the first one is still to be
+    made, None if none ever is), and the lowest height that a connected validator has announced.
+    """
+
+    snapshot: int | None
+    peer: int
+
+
+def policy_line(chain: Chain, keep_heights: int, keep_days: int) -> int:
+    """The line that a node's own policy asks for: a block goes if neither the last `keep_heights`
+    heights nor the last `keep_days` days hold it. 0 in both: none ever goes.
+    """
+    wished = []
+    if keep_heights > 0:
+        wished.append(max(1, chain.tip.height - keep_heights + 1))
+    if keep_days > 0:
+        wished.append(line_by_age(chain, keep_days))
+    return min(wished, default=1)
+
+
+def held_line(chain: Chain, wished: int, around: Surroundings) -> Line:
+    """How far a running node may go towards the line that it wishes for (A12)."""
+    limits = [prunable_below(chain)]
+    if around.snapshot is not None:
+        limits.append(Line(around.snapshot + 1, Holder.SNAPSHOTS))
+    peer = max(around.peer + 1, wished - PEER_HELD_HEIGHTS_MAX)
+    limits.append(Line(peer, Holder.PEERS))
+    lowest = min(limits, key=lambda line: line.height)
+    return lowest if lowest.height < wished else Line(wished, Holder.NOBODY)
 
 
 def prunable_below(chain: Chain) -> Line:

@@ -23,6 +23,11 @@ class Compactable(Protocol):
         ...
 
 
+def range_bytes(kv: KV, start: bytes, stop: bytes) -> int:
+    """About how much room this range takes."""
+    return kv.range_bytes(start, stop) if isinstance(kv, Compactable) and start < stop else 0
+
+
 def compact(kv: KV, start: bytes, stop: bytes) -> int:
     """Give the room of what was deleted in this range back; about how many bytes that freed.
 

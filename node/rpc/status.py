@@ -15,6 +15,7 @@ from node.ledger.membership import NAMESPACE as MEMBERSHIP
 from node.ledger.params import PARAMS
 from node.reading import read_consistently
 from node.rpc.routes import JSON, Answer, AnyRoute, Call, Hex, Params, Route, answer
+from node.services import Pruning
 from node.snapshots.fetching import Fetching
 
 
@@ -41,6 +42,18 @@ class FetchingDocument(msgspec.Struct, frozen=True):
     fetched: int
 
 
+class PruningDocument(msgspec.Struct, frozen=True):
+    """What this node gave up of old blocks since it started, and what keeps it from giving up more
+    than it has: `window` (transactions could be committed again), `retention_required` (the chain
+    demands them), `snapshots` (whoever begins with the oldest one here needs them), `peers` (a
+    validator lacks them), `archive` (there is no proven one of them yet), or nothing.
+    """
+
+    heights_pruned: int
+    bytes_freed: int
+    held_by: str
+
+
 class PeerDocument(msgspec.Struct, frozen=True):
     """A member's daemon, as this node sees it. `last_reason` is why a link to it last ended."""
 
@@ -57,7 +70,8 @@ class StatusDocument(msgspec.Struct, frozen=True):
     """The node at a glance. `halted` is why it stopped voting for good, or null. `leader` is the
     validator that proposes now: whom a Raft chain follows (empty while it elects one; `round` is
     its term), or whose turn it is. `evidence` counts the proofs of misbehaviour that it holds.
-    Blocks, receipts and events are here from `oldest_block` on.
+    Blocks, receipts and events are here from `oldest_block` on; `pruning` is null on a node that
+    never gives any up.
     """
 
     node: Hex
@@ -79,6 +93,7 @@ class StatusDocument(msgspec.Struct, frozen=True):
     evidence: int
     oldest_block: int
     snapshot: FetchingDocument | None
+    pruning: PruningDocument | None
 
 
 class ResultDocument(msgspec.Struct, frozen=True):
@@ -161,12 +176,20 @@ async def get_status(call: Call[Params]) -> web.StreamResponse:
             evidence=len(services.evidence),
             oldest_block=await services.readers.run(services.chain.blocks.oldest_block),
             snapshot=_fetching(services.fetching()),
+            pruning=_pruning(services.pruner),
         )
     )
 
 
 def _fetching(found: Fetching | None) -> FetchingDocument | None:
     return None if found is None else FetchingDocument(found.height, found.chunks, found.fetched)
+
+
+def _pruning(pruner: Pruning | None) -> PruningDocument | None:
+    found = None if pruner is None else pruner.status
+    if found is None:
+        return None
+    return PruningDocument(found.heights_pruned, found.bytes_freed, found.held_by)
 
 
 def _peers(call: Call[Params]) -> list[PeerDocument]:

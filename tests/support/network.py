@@ -43,12 +43,13 @@ def running_network(
     engine: EngineName = "pbft",
     validators: int = 4,
     config: dict[str, object] | None = None,
+    params: dict[str, int] | None = None,
 ) -> Iterator[Network]:
     """A network whose nodes are all ready. Nodes that a test stopped stay as they are."""
     manifest = load_manifest(
         DEFAULT_FILE, name="e2e", engine=engine, validators=validators, base_port=0
     )
-    manifest = msgspec.structs.replace(manifest, config=config or {})
+    manifest = msgspec.structs.replace(manifest, config=config or {}, params=params or {})
     network = bring_up(NetworkDir(root / "e2e"), manifest)
     try:
         yield network
