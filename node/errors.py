@@ -2,6 +2,7 @@
 
 NodeError
 ├── RefusedError     a request or transaction is refused; `code` names it in the catalogue
+│   ├── GoneError          a height that is not here any more, or never was
 │   └── QuorumAtRiskError  a change of validators after which too few would be there to vote
 ├── ConfigError      the configuration cannot be used
 ├── IdentityError    keys, genesis and data directory do not belong together
@@ -32,6 +33,15 @@ class RefusedError(NodeError):
         self.detail = detail
         self.retry_after_ms = retry_after_ms
         self.tx_id = tx_id
+
+
+class GoneError(RefusedError):
+    """What was asked for is of a `height` that is not here (any more); from `oldest` on it is."""
+
+    def __init__(self, what: str, height: int, oldest: int) -> None:
+        super().__init__("pruned", f"{what} of height {height} is not here: the oldest is {oldest}")
+        self.height = height
+        self.oldest = oldest
 
 
 class QuorumAtRiskError(RefusedError):

@@ -91,15 +91,19 @@ def read_page(
     found: list[PlacedEvent] = []
     place = after
     first = _first_height(after)
-    require_kept(blocks, after)
     for height in range(first, min(tip, first + heights_max - 1) + 1):
         for placed in _events_of(blocks, height):
             if placed.cursor <= after or (types and placed.event.type not in types):
                 continue
             found.append(placed)
             if len(found) == limit:
-                return Page(tuple(found), placed.cursor)
+                break
+        if len(found) == limit:
+            place = found[-1].cursor
+            break
         place = Cursor.after_height(height)
+    # Afterwards: they may go while they are read, and their line is drawn before.
+    require_kept(blocks, after)
     return Page(tuple(found), place)
 
 

@@ -13,21 +13,22 @@ from medquorum.invariants import InvariantBroken
 from medquorum.limits import HISTORY_CHANGES_MAX
 from medquorum.receipt import make_receipt
 from medquorum.transaction import TX_BYTES_MAX, Transaction
-from node.errors import RefusedError
+from node.errors import GoneError
 from storage.chain import ChainStore
 
 
 def receipt_file(blocks: ChainStore, tx_id: bytes) -> bytes | None:
     """The receipt of a committed transaction as a file, or None if it stands in no block.
 
-    Raises RefusedError `pruned` if its block is not here (any more).
+    Raises GoneError if its block is not here (any more).
     """
     place = blocks.locate(tx_id)
     if place is None:
         return None
     height, index = place
-    require_kept(blocks, height)
     block = blocks.block(height)
+    # Afterwards: it may go while it is read, and then only its line tells.
+    require_kept(blocks, height)
     if block is None:
         raise InvariantBroken(f"height {height} is indexed and not stored")
     receipt = make_receipt(
@@ -45,12 +46,13 @@ def receipt_file(blocks: ChainStore, tx_id: bytes) -> bytes | None:
 def raw_transaction(blocks: ChainStore, tx_id: bytes) -> bytes | None:
     """The committed transaction as it was signed, or None if it stands in no block.
 
-    Raises RefusedError `pruned` if its block is not here (any more).
+    Raises GoneError if its block is not here (any more).
     """
+    found = next(iter(raw_transactions(blocks, [tx_id])), None)
     place = blocks.locate(tx_id)
-    if place is not None:
+    if found is None and place is not None:
         require_kept(blocks, place[0])
-    return next(iter(raw_transactions(blocks, [tx_id])), None)
+    return found
 
 
 def raw_transactions(
@@ -72,6 +74,8 @@ def raw_transactions(
     raws: list[bytes] = []
     for height in sorted(places, reverse=True)[:heights_max]:
         transactions = blocks.transactions(height)
+        if not transactions:
+            continue  # given up meanwhile
         for index in places[height]:
             bytes_max -= len(transactions[index])
             if bytes_max < 0:
@@ -81,10 +85,10 @@ def raw_transactions(
 
 
 def require_kept(blocks: ChainStore, height: int) -> None:
-    """Raise RefusedError `pruned` if the block of this height is not here, or not any more."""
+    """Raise GoneError if the block of this height is not here, or not any more."""
     oldest = blocks.oldest_block()
     if height < oldest:
-        raise RefusedError("pruned", f"height {height} is not here: the oldest one is {oldest}")
+        raise GoneError("the block", height, oldest)
 
 
 def certified_at(blocks: ChainStore, height: int) -> Certified | None:

@@ -166,7 +166,7 @@ class ChainStore:
         if header is None or result is None or certificate is None:
             return None
         outcomes = self.outcomes(height)
-        return CommittedBlock(
+        found = CommittedBlock(
             header=header,
             result=result,
             certificate=certificate,
@@ -176,6 +176,8 @@ class ChainStore:
             events=self.events(height),
             next_validators=self.validators(height + 1),
         )
+        # It may have been given up while it was read. The line is drawn before anything goes.
+        return None if height < self.oldest_block() else found
 
     def locate(self, tx_id: bytes) -> tuple[int, int] | None:
         """The height and the position in it of a committed transaction, or None."""

@@ -10,8 +10,9 @@ from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from medquorum.history import Certified
+from node.errors import GoneError
 from node.limits import PAGE_DEFAULT, PAGE_MAX
-from node.receipts import certified_at, history_before
+from node.receipts import certified_at, history_before, require_kept
 from node.rpc.errors import HeightError
 from node.rpc.routes import Answer, AnyRoute, Call, HeightParam, Hex, Params, Route, answer
 from node.rpc.view import Json, RawCertified, RawChange, raw, raw_change, view
@@ -118,18 +119,18 @@ def check_height(height: int, tip: int) -> None:
         raise HeightError("height_in_future", f"the newest height here is {tip}", height)
 
 
-def found(certified: Certified | None, height: int) -> Certified:
-    """What is stored of a height up to the tip. Raises HeightError `pruned` if it was dropped."""
+def found(certified: Certified | None, height: int, oldest: int) -> Certified:
+    """What is stored of a height up to the tip. Raises GoneError if it is not here: then the chain
+    here began with a snapshot, and from its `oldest` block on all are.
+    """
     if certified is None:
-        raise HeightError("pruned", "this node no longer keeps that height", height)
+        raise GoneError("the header", height, oldest)
     return certified
 
 
 def _block(blocks: ChainStore, height: int) -> BlockDocument:
-    oldest = blocks.oldest_block()
-    if height < oldest:
-        raise HeightError("pruned", f"the oldest block of this node is {oldest}", height)
-    certified = found(certified_at(blocks, height), height)
+    require_kept(blocks, height)
+    certified = found(certified_at(blocks, height), height, blocks.oldest_block())
     tx_ids = [outcome.tx_id.hex() for outcome in blocks.outcomes(height)]
     shown = _header(certified)
     return BlockDocument(
@@ -144,7 +145,8 @@ def _block(blocks: ChainStore, height: int) -> BlockDocument:
 
 
 def _headers(blocks: ChainStore, heights: Sequence[int]) -> list[HeaderDocument]:
-    return [_header(found(certified_at(blocks, height), height)) for height in heights]
+    oldest = blocks.oldest_block()
+    return [_header(found(certified_at(blocks, height), height, oldest)) for height in heights]
 
 
 def _header(certified: Certified) -> HeaderDocument:

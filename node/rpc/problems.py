@@ -12,7 +12,7 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from medquorum.catalogue import entry
-from node.errors import QuorumAtRiskError, RefusedError
+from node.errors import GoneError, QuorumAtRiskError, RefusedError
 from node.forecast import Seat, Standing
 from node.rpc.errors import FieldsError, HeightError, NotAcceptableError
 from node.vault.errors import DeniedError
@@ -46,7 +46,8 @@ class SeatDocument(msgspec.Struct, frozen=True):
 
 class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
     """A refusal. `code` is for programs, `detail` for a person; `retryable` says whether the same
-    request may succeed later; `missing` are the validators for want of which it was refused.
+    request may succeed later; of what is `pruned`, `oldest` is the first height that is here;
+    `missing` are the validators for want of which it was refused.
     `trace_id` finds the request in the node's log.
     """
 
@@ -61,6 +62,7 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
     txid: str | UnsetType = UNSET
     rule: str | UnsetType = UNSET
     height: int | UnsetType = UNSET
+    oldest: int | UnsetType = UNSET
     errors: Sequence[FaultDocument] | UnsetType = UNSET
     missing: Sequence[SeatDocument] | UnsetType = UNSET
 
@@ -85,7 +87,8 @@ def document(refused: RefusedError, trace_id: str) -> ProblemDocument:
         retry_after_ms=refused.retry_after_ms or UNSET,
         txid=refused.tx_id.hex() if refused.tx_id else UNSET,
         rule=refused.rule if isinstance(refused, DeniedError) else UNSET,
-        height=refused.height if isinstance(refused, HeightError) else UNSET,
+        height=refused.height if isinstance(refused, HeightError | GoneError) else UNSET,
+        oldest=refused.oldest if isinstance(refused, GoneError) else UNSET,
         errors=[FaultDocument(fault.pointer, fault.code) for fault in refused.faults]
         if isinstance(refused, FieldsError)
         else UNSET,

@@ -11,6 +11,7 @@ from msgspec import UnsetType
 from medquorum.codec import encode
 from medquorum.encoding import to_base64url
 from node.chain import Chain
+from node.errors import GoneError
 from node.receipts import certified_at
 from node.rpc.blocks import AtHeightParams, check_height, found
 from node.rpc.errors import HeightError
@@ -47,11 +48,11 @@ async def get_state(call: Call[AtHeightParams]) -> web.StreamResponse:
 
 
 def _read(chain: Chain, namespace: str, key: bytes, height: int) -> StateDocument:
-    certified = found(certified_at(chain.blocks, height), height)
+    certified = found(certified_at(chain.blocks, height), height, chain.blocks.oldest_block())
     try:
         value, proof = chain.state.proof(namespace, key, height)
-    except PrunedError:
-        raise HeightError("pruned", "the state of that height is no longer here", height) from None
+    except PrunedError as error:
+        raise GoneError("the state", height, error.oldest) from None
     except HeightAheadError:
         raise HeightError("height_in_future", "that height is not here yet", height) from None
     signed = raw(certified)

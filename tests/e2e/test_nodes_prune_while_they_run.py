@@ -85,6 +85,7 @@ async def _goes_on(network: Network) -> tuple[bytes, bytes]:
         with pytest.raises(ProblemError) as caught:
             await client.receipt_file(first)
         assert caught.value.code == "pruned"
+        assert (caught.value.oldest or 0) > BLOCKS
     return first, receipt
 
 

@@ -94,6 +94,7 @@ class _Problem(msgspec.Struct):
     retryable: bool = False
     retry_after_ms: int | None = None
     txid: str | None = None
+    oldest: int | None = None
 
 
 class Connection:
@@ -212,6 +213,7 @@ def _error_of(response: aiohttp.ClientResponse, body: bytes) -> ClientError:
             retryable=problem.retryable,
             retry_after_ms=problem.retry_after_ms,
             tx_id=problem.txid,
+            oldest=problem.oldest,
         )
     if response.status in _GATEWAY_STATUSES:
         return UnreachableError(f"HTTP {response.status} from something before the node")

@@ -109,6 +109,7 @@ class ProblemError(ClientError):
         retryable: bool,
         retry_after_ms: int | None = None,
         tx_id: str | None = None,
+        oldest: int | None = None,
     ) -> None:
         super().__init__(f"{code} (HTTP {status}): {detail}")
         self.status = status
@@ -118,6 +119,8 @@ class ProblemError(ClientError):
         self.retry_after_ms = retry_after_ms
         self.tx_id = tx_id
         """Hexadecimal: of the refused transaction, or of the logged denial of an access."""
+        self.oldest = oldest
+        """Of what is `pruned`: the first height that the node has."""
 
 
 class WaitTimeoutError(ClientError):

@@ -136,7 +136,7 @@ def test_an_archive_comes_first_and_brings_everything_back(pruned: Pruned, tmp_p
     assert (held(pruned), pruned.oldest()) == (Holder.ARCHIVE, 1)
     (tmp_path / "archives").mkdir()
     assert prune_now(pruned.pruner()) == (LINE - 1) // 2
-    with pytest.raises(RefusedError, match=f"oldest one is {LINE}"):
+    with pytest.raises(RefusedError, match=f"the oldest is {LINE}"):
         receipt_file(chain.blocks, tx_ids[0])
     for file in sorted((tmp_path / "archives").iterdir(), reverse=True):
         with file.open("rb") as stream:
