@@ -24,6 +24,7 @@ from medquorum.invariants import InvariantBroken
 from node.checking.findings import Finding, Part, Report
 from node.checking.heights import CheckedHeight, RawHeight, check_heights
 from node.receipts import history_before
+from node.repair.indexes import check_entry
 from node.repair.limits import (
     JOB_BYTES_MAX,
     JOB_HEIGHTS_MAX,
@@ -172,7 +173,10 @@ class BlockAudit:
                     Finding("validators", self._first, "", "they are not those that were proven")
                 )
             below = self._first - 1
-            return _Before(self._blocks.header(below), self._blocks.result(below))
+            header, result = self._blocks.header(below), self._blocks.result(below)
+            if result is None or (header is None and below > 0):
+                self._report.add(Finding("chain", below, "", "it is missing below the first block"))
+            return _Before(header, result)
         except (DamagedStoreError, InvariantBroken, VerificationError) as error:
             self._report.add(
                 Finding("validators", self._first, "", f"not proven from the genesis: {error}")
@@ -223,11 +227,4 @@ class BlockAudit:
             self._entry(layout.TX + tx_id, place, height, "transaction")
 
     def _entry(self, key: bytes, expected: bytes, height: int, what: str) -> None:
-        try:
-            found = self._reader.get(key)
-        except DamagedStoreError as error:
-            self._report.add(Finding("index", height, key[1:].hex(), error.detail))
-            return
-        if found != expected:
-            detail = "has no entry" if found is None else "has an entry that leads elsewhere"
-            self._report.add(Finding("index", height, key[1:].hex(), f"the {what} {detail}"))
+        check_entry(self._reader, self._report, key, expected, height, what=what)

@@ -17,6 +17,20 @@ from storage.kv import KV, Batch, Reader, prefix_end
 _INDEXES = ((layout.HEADER_HASH, "block"), (layout.TX, "transaction"))
 
 
+def check_entry(
+    reader: Reader, report: Report, key: bytes, expected: bytes, height: int, *, what: str
+) -> None:
+    """Whether the entry of a block or a transaction of `height` is there, and leads to it."""
+    try:
+        found = reader.get(key)
+    except DamagedStoreError as error:
+        report.add(Finding("index", height, key[1:].hex(), error.detail))
+        return
+    if found != expected:
+        detail = "has no entry" if found is None else "has an entry that leads elsewhere"
+        report.add(Finding("index", height, key[1:].hex(), f"the {what} {detail}"))
+
+
 def check_strays(reader: Reader, blocks: ChainStore, report: Report) -> None:
     """Whether there are entries that lead to nothing. That every block and transaction has its
     own entry is seen where the blocks are checked.

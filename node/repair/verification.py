@@ -1,7 +1,7 @@
 """Re-checks the data of a stopped node against the genesis: all of it, or the blocks of a range.
 
-What is not here is not damage: a chain that began with a snapshot, or gave old blocks up, is
-checked from its oldest block on.
+What is not here is not damage: of a chain that began with a snapshot, or gave old blocks up, what
+is left below its oldest block is checked too.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from node.repair.blocks import BlockAudit, Progress
 from node.repair.errors import UnrepairableError
 from node.repair.indexes import check_strays
 from node.repair.limits import PAGES_HELD_MAX
+from node.repair.past import PastAudit
 from node.repair.reexecution import Reexecution
 from node.repair.surroundings import check_logs, check_sign_state, check_vault
 from storage.chain import ChainStore
@@ -86,6 +87,7 @@ class Verification:
         audit.run(processes, self._progress)
         self._state_roots(first - 1, last)
         if extent.whole:
+            PastAudit(self._kv, self._blocks, self._genesis, self.report).run(self._progress)
             check_strays(self._kv, self._blocks, self.report)
         if extent.deep:
             self._every_entry()
