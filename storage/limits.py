@@ -29,6 +29,8 @@ JOURNAL_BYTES_MAX: Final = 512 * MIB
 """Of all files of the mempool journal."""
 VAULT_BLOB_BYTES_MAX: Final = 64 * MIB
 """Of one ciphertext in the vault."""
+SNAPSHOT_HEAD_BYTES_MAX: Final = 64 * MIB
+"""Of the head of a snapshot or of a backup, as a file. A larger one is not read."""
 
 STATE_NAMESPACE_BYTES_MAX: Final = 64
 STATE_KEY_BYTES_MAX: Final = 512

@@ -16,6 +16,7 @@ from threading import Lock
 from typing import Final, NamedTuple
 
 from storage.files import TEMP_SUFFIX, DiskFiles, Files, replace_file
+from storage.limits import SNAPSHOT_HEAD_BYTES_MAX
 from storage.vault import VaultDirectory, read_blob
 
 _SUFFIX: Final = ".head"
@@ -73,7 +74,11 @@ class SnapshotFiles:
         """The head of a snapshot, or None: also if it rotted. What it says is to be held against
         the digest.
         """
-        data = self._files.read(self._file_of(name))
+        file = self._file_of(name)
+        size = self._files.size(file)
+        if size is None or not _HASH_BYTES < size <= SNAPSHOT_HEAD_BYTES_MAX:
+            return None
+        data = self._files.read(file)
         if data is None or sha256(data[_HASH_BYTES:]).digest() != data[:_HASH_BYTES]:
             return None
         return data[_HASH_BYTES:]

@@ -118,13 +118,17 @@ class VaultDirectory:
         return _file_in(self._path, blob_id)
 
 
-def read_blob(path: Path, blob_id: bytes, *, files: Files) -> bytes:
+def read_blob(path: Path, blob_id: bytes, *, files: Files, size: int | None = None) -> bytes:
     """What `VaultDirectory(path).get` gives, without opening the vault, which cleans it up: for
-    directories that another process writes, or that nobody can write.
+    directories that another process writes, or that nobody can write. Of another `size` than the
+    one that is expected nothing is read.
 
     Raises BlobNotFoundError, DamagedBlobError, DiskFailedError.
     """
-    data = files.read(_file_in(path, blob_id))
+    file = _file_in(path, blob_id)
+    if size is not None and files.size(file) not in {None, size}:
+        raise DamagedBlobError(blob_id)
+    data = files.read(file)
     if data is None:
         raise BlobNotFoundError(blob_id)
     if sha256(data).digest() != blob_id:

@@ -20,7 +20,13 @@ from msgspec import Meta
 from medquorum.codec import U32, U53, Hash, Height, Wire, decode, encode
 from medquorum.errors import DecodeError
 from node.backup.errors import FalseBackupError
-from node.backup.limits import CHUNKS_MAX, MANIFEST_BYTES_MAX, SOFTWARE_CHARS_MAX
+from node.backup.limits import (
+    CHUNK_BYTES_TARGET_MAX,
+    CHUNK_FRAME_BYTES,
+    CHUNKS_MAX,
+    MANIFEST_BYTES_MAX,
+    SOFTWARE_CHARS_MAX,
+)
 from storage.errors import FormatError
 from storage.limits import VAULT_BLOB_BYTES_MAX
 from storage.snapshots import SnapshotFiles, SnapshotName
@@ -35,10 +41,20 @@ class ChunkRef(Wire):
     size: Annotated[int, Meta(ge=1, le=VAULT_BLOB_BYTES_MAX)]
 
 
+Entry = tuple[bytes, bytes]
+"""A key of the database, and its value."""
+
+
 class BackupChunk(Wire):
     """Keys of the database with their values, ascending."""
 
-    entries: Annotated[tuple[tuple[bytes, bytes], ...], Meta(min_length=1)]
+    entries: Annotated[tuple[Entry, ...], Meta(min_length=1)]
+
+
+class LargeEntry(Wire):
+    """A chunk with one entry: every chunk that is larger than others may be."""
+
+    entries: tuple[Entry]
 
 
 class BackupManifest(Wire):
@@ -91,6 +107,15 @@ def _refuse_newer(part: str, data: bytes) -> None:
     match first:
         case [int(version)] if version > VERSION:
             raise FormatError(part, version, VERSION)
+
+
+def decode_chunk(data: bytes) -> tuple[Entry, ...]:
+    """What a chunk holds. Raises DecodeError. What it takes in memory is bounded: of many entries
+    each takes some, however few bytes it has in the chunk.
+    """
+    if len(data) > CHUNK_BYTES_TARGET_MAX + CHUNK_FRAME_BYTES:
+        return decode(LargeEntry, data, size_max=VAULT_BLOB_BYTES_MAX).entries
+    return decode(BackupChunk, data, size_max=len(data)).entries
 
 
 def chunks_of(directory: Path) -> Path:

@@ -14,6 +14,8 @@ off the front by pruning so moves the ends of few chunks, and a later backup fin
 CHUNK_CUT: Final = 64
 CHUNK_BYTES_TARGET_MAX: Final = 2 * MIB
 """A chunk is larger only if it holds a single entry."""
+CHUNK_FRAME_BYTES: Final = 6
+"""What a chunk takes beside its entries: two array heads."""
 CHUNKS_MAX: Final = 400_000
 """Of one backup: 100 GiB at least."""
 MANIFEST_BYTES_MAX: Final = 32 * MIB
@@ -24,4 +26,7 @@ STEP_ENTRIES: Final = 500
 STEP_REST_S: Final = 0.002
 """Between two such goes."""
 FILL_ENTRIES: Final = 4_096
-"""Restored in one batch."""
+FILL_BYTES: Final = 16 * MIB
+"""Restored in one batch, whichever is reached first."""
+ENTRY_SHOWN_BYTES: Final = 64
+"""Of the key of a false entry."""

@@ -2,8 +2,9 @@
 
 Its chunks are held against the manifest; what they hold against the genesis: every block, its
 certificate under the validators that the chain itself names, and the state, whose root is computed
-again from every page and found again for every value. What only the manifest vouches for: the
-values of earlier heights, and what lies before the oldest block.
+again from every page and found again for every value. What is here from before the oldest block is
+proven by the hashes that lead from it. What only the manifest vouches for: the values of earlier
+heights.
 """
 
 from __future__ import annotations
@@ -17,14 +18,23 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from medquorum.codec import decode, encode
+import msgspec
+
+from medquorum.codec import encode
 from medquorum.errors import DecodeError, VerificationError
 from medquorum.genesis import Genesis
 from medquorum.history import ValidatorHistory
 from medquorum.invariants import InvariantBroken
 from node.backup.errors import FalseBackupError
-from node.backup.format import BackupChunk, BackupManifest, ChunkRef, chunks_of, load_manifest
-from node.backup.limits import FILL_ENTRIES
+from node.backup.format import (
+    BackupManifest,
+    ChunkRef,
+    Entry,
+    chunks_of,
+    decode_chunk,
+    load_manifest,
+)
+from node.backup.limits import ENTRY_SHOWN_BYTES, FILL_BYTES, FILL_ENTRIES
 from node.chain import Chain
 from node.checking.findings import Report
 from node.ledger.registry import Registry
@@ -32,8 +42,11 @@ from node.receipts import certified_at, history_before
 from node.repair.blocks import BlockAudit, Progress
 from node.repair.indexes import check_strays
 from node.repair.limits import PAGES_HELD_MAX
+from node.repair.past import PastAudit
+from node.snapshots.making import first_past
 from storage import layout
 from storage.chain import ChainStore
+from storage.entries import wrong_with
 from storage.errors import BlobNotFoundError, DamagedBlobError, DamagedError, FormatError
 from storage.files import DiskFiles
 from storage.kv import KV, Batch
@@ -89,48 +102,61 @@ def rebuild(
     began_s = time.monotonic()
     with closing(open_kv(path)) as kv:
         _fill(kv, directory, manifest, progress)
-        _bring_forward(kv, manifest)
         filled_s = time.monotonic()
         try:
+            _bring_forward(kv, manifest)
             checked = _verify(kv, manifest, genesis, progress)
-        except (DamagedError, VerificationError, InvariantBroken, DecodeError) as error:
+            verified_s = time.monotonic()
+            _check_opens(kv, manifest, genesis, registry)
+        except (
+            DamagedError, VerificationError, InvariantBroken, DecodeError, msgspec.DecodeError
+        ) as error:  # fmt: skip
             raise FalseBackupError("the chain", str(error)) from None
-        verified_s = time.monotonic()
-        opened = Chain(kv, genesis, registry, keep_versions=1)
-        if (opened.tip.height, opened.state.root()) != (manifest.height, manifest.state_root):
-            raise FalseBackupError("the chain", "it opens at another height or state")
     opened_s = time.monotonic()
     return Rebuilt(
         manifest, checked, filled_s - began_s, verified_s - filled_s, opened_s - verified_s
     )
 
 
+def _check_opens(kv: KV, manifest: BackupManifest, genesis: Genesis, registry: Registry) -> None:
+    """What was built is a chain, and its past reaches as far back as the next block needs."""
+    opened = Chain(kv, genesis, registry, keep_versions=1)
+    if (opened.tip.height, opened.state.root()) != (manifest.height, manifest.state_root):
+        raise FalseBackupError("the chain", "it opens at another height or state")
+    first = first_past(opened)
+    if opened.blocks.header(first) is None:
+        raise FalseBackupError("the chain", f"its past does not reach back to {first}")
+
+
 def _fill(kv: KV, directory: Path, manifest: BackupManifest, progress: Progress) -> None:
     """All entries, in ascending order and synced."""
     last = b""
-    count = 0
+    count = size = 0
     batch = Batch()
     for number, ref in enumerate(manifest.chunks, 1):
-        for key, value in _chunk(directory, ref).entries:
+        for key, value in _chunk(directory, ref):
             if key <= last:
                 raise FalseBackupError(f"the chunk {ref.hash.hex()}", "its keys do not ascend")
+            if (wrong := wrong_with(key, value, manifest.height)) is not None:
+                raise FalseBackupError(f"the entry {key[:ENTRY_SHOWN_BYTES].hex()}", wrong)
             last = key
             batch.put(key, value)
-        if len(batch) >= FILL_ENTRIES:
+        size += ref.size
+        if len(batch) >= FILL_ENTRIES or size >= FILL_BYTES:
             kv.write(batch, sync=False)
             count += len(batch)
-            batch = Batch()
+            batch, size = Batch(), 0
         progress("chunks", number, len(manifest.chunks))
     kv.write(batch, sync=True)
     if count + len(batch) != manifest.entries:
         raise FalseBackupError("the manifest", "the chunks hold another number of entries")
 
 
-def _chunk(directory: Path, ref: ChunkRef) -> BackupChunk:
+def _chunk(directory: Path, ref: ChunkRef) -> tuple[Entry, ...]:
     part = f"the chunk {ref.hash.hex()}"
     try:
-        data = read_blob(chunks_of(directory), ref.hash, files=DiskFiles())
-        return decode(BackupChunk, data, size_max=ref.size)
+        data = read_blob(chunks_of(directory), ref.hash, files=DiskFiles(), size=ref.size)
+        return decode_chunk(data)
     except BlobNotFoundError:
         raise FalseBackupError(part, "it is missing") from None
     except DamagedBlobError:
@@ -160,6 +186,7 @@ def _verify(kv: KV, manifest: BackupManifest, genesis: Genesis, progress: Progre
     first = blocks.oldest_block()
     audit = BlockAudit(kv, blocks, genesis, report, first=first, last=manifest.height)
     audit.run(len(os.sched_getaffinity(0)), progress)
+    PastAudit(kv, blocks, genesis, report).run(progress)
     check_strays(kv, blocks, report)
     state = StateAudit(kv, manifest.height, pages_held_max=PAGES_HELD_MAX)
     if state.root != manifest.state_root:
