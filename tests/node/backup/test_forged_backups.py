@@ -15,6 +15,7 @@ from random import Random
 import msgspec
 import pytest
 from msgspec.structs import replace
+from typing_extensions import override
 
 from medquorum import genesis as genesis_files
 from medquorum.codec import encode
@@ -75,6 +76,7 @@ def write(directory: Path, sound: Sound, forged: Entries) -> BackupManifest:
 class Kept(MemoryKV):
     """A database that can be looked at after it was closed."""
 
+    @override
     def close(self) -> None:
         """Nothing is lost."""
 
