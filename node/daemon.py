@@ -40,6 +40,7 @@ from node.stores import Stores, open_stores
 from node.version import VERSION
 from p2p.errors import ListenError
 from storage.errors import (
+    BackendError,
     DamagedError,
     DataDirLockedError,
     DiskError,
@@ -224,7 +225,7 @@ def _prepare(
         stores = open_stores(
             home, config, genesis, installed_registry(), validator, migrating=_announce(log)
         )
-    except (ConfigError, IdentityError, SignStateMismatchError, FormatError) as error:
+    except (ConfigError, IdentityError, SignStateMismatchError, FormatError, BackendError) as error:
         raise StartError(Exit.CONFIG, str(error)) from None
     except (DiskLowError, DiskFullError) as error:
         raise StartError(Exit.DISK, str(error)) from None

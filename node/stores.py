@@ -17,10 +17,10 @@ from node.home import Home
 from node.ledger.registry import Registry
 from node.pending import PendingLog
 from node.snapshots.beginning import put_in_place
+from storage.backends import open_backend
 from storage.files import DiskFiles, Files
 from storage.journal import MempoolJournal
 from storage.kv import KV
-from storage.leveldb import LevelDB
 from storage.lock import DataDirLock
 from storage.migration import Migration, open_current
 from storage.signstate import SignState
@@ -86,9 +86,10 @@ def open_stores(
 
 
 def open_database(path: Path, config: Config) -> KV:
-    """Open or create a database of a chain. Raises DamagedStoreError, DiskError."""
-    return LevelDB(
+    """Open or create a database of a chain. Raises BackendError, DamagedStoreError, DiskError."""
+    return open_backend(
         path,
+        config.storage.backend,
         write_buffer_bytes=config.storage.write_buffer_bytes,
         cache_bytes=config.storage.cache_bytes,
     )

@@ -15,6 +15,9 @@ StorageError
 ├── DoubleSignRefusedError    this vote contradicts one that was signed before
 ├── SignStateMismatchError    the sign-state file belongs to another key or chain
 ├── FormatError               written by a version of MedQuorum that this one does not read
+├── BackendError              the database is of another kind than it should be
+│   ├── BackendMismatchError  it is there, and of another kind
+│   └── BackendMissingError   what this kind needs is not installed
 ├── BlobNotFoundError         the vault does not hold this blob
 ├── JournalFullError          the mempool journal has reached its limit
 └── DataDirLockedError        another process uses the data directory
@@ -152,6 +155,34 @@ class FormatError(StorageError):
         self.path = Path(path)
         self.found = found
         self.supported = supported
+
+
+class BackendError(StorageError):
+    """Base: the configuration names a kind of database that cannot be opened here."""
+
+
+class BackendMismatchError(BackendError):
+    """The database at `path` is of the kind `found`, and `wanted` was asked for."""
+
+    def __init__(self, path: Path | str, found: str, wanted: str) -> None:
+        super().__init__(
+            f"{path} is a database of the kind {found}, and storage.backend is {wanted}: set it to"
+            f" {found}, or move the database away and let the node fetch or restore the chain"
+        )
+        self.path = Path(path)
+        self.found = found
+        self.wanted = wanted
+
+
+class BackendMissingError(BackendError):
+    """What a kind of database needs is not installed."""
+
+    def __init__(self, backend: str) -> None:
+        super().__init__(
+            f"storage.backend is {backend}, which is not installed: pip install"
+            f" 'medquorum-node[{backend}]'"
+        )
+        self.backend = backend
 
 
 class BlobNotFoundError(StorageError):

@@ -17,6 +17,17 @@ LEVELDB_OPEN_FILES_MAX: Final = 512
 LEVELDB_BLOOM_BITS: Final = 10
 """Bits a key: about one lookup in a hundred reads a file in vain."""
 
+LMDB_MAP_BYTES_MIN: Final = 16 * 1024 * MIB
+"""Addresses for a small database; no room on the disk."""
+LMDB_MAP_BYTES_MAX: Final = 16 * 1024 * 1024 * MIB
+"""Up to which the map grows by doubling, whenever it is half full and nobody reads."""
+LMDB_FULL_BYTES: Final = 64 * KIB
+"""A disk with less than this free is full, if LMDB's last write to it failed."""
+LMDB_READERS_MAX: Final = 1024
+"""Reads and snapshots at once."""
+LMDB_SPARE_READERS: Final = 8
+"""Ended reads that are kept to begin the next ones with."""
+
 RECORD_BYTES_MAX: Final = 16 * MIB
 """Of one record in a log: a block's bodies and some protocol around them."""
 WAL_BYTES_MAX: Final = 256 * MIB

@@ -261,21 +261,20 @@ class StateStore:
         last = self._head.height - self._keep_versions
         start = layout.at_height(layout.STALE, max(oldest_state(self._kv), 0))
         stop = layout.at_height(layout.STALE, max(last, NO_HEIGHT) + 1)
-        deleted = 0
+        batch, since = Batch(), NO_HEIGHT
         for index_key, data in self._kv.scan(start, stop):
-            if deleted >= batch_limit:
+            if len(batch) >= batch_limit:
                 break
             since, _ = layout.unpack_place(index_key[1:])
-            batch = Batch()
-            keys = _KEYS.decode(data)
-            for key in keys:
+            for key in _KEYS.decode(data):
                 batch.delete(key)
             batch.delete(index_key)
-            # The heights before `since` are given up in the batch that takes the first page from
-            # them.
+        deleted = len(batch)
+        if deleted > 0:
+            # The heights before `since` are given up in the batch that takes pages from them. It
+            # is one, for a store may sync each.
             batch.put(layout.STATE_OLDEST, layout.pack_height(since))
             self._kv.write(batch, sync=False)
-            deleted += len(keys) + 1
         return deleted
 
     def _leaves(

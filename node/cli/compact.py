@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from pathlib import Path
+from typing import Final, Protocol, runtime_checkable
 
 import click
 
@@ -13,9 +14,10 @@ from node.cli.options import home_option, json_option
 from node.cli.show import echo_json, fields
 from node.cli.stopped import stopped_node
 from node.home import Home
+from storage.kv import KV
 from storage.leveldb import LevelDB
 
-_EVERYTHING = (b"\x00", b"\xff")
+_EVERYTHING: Final = (b"\x00", b"\xff")
 
 
 @click.command("compact")
@@ -29,14 +31,12 @@ def compact(home: Path, as_json: bool) -> None:
     """
     with stopped_node(Home(home)) as node:
         kv = node.kv
-        if not isinstance(kv, LevelDB):
-            raise Ended(Exit.CONFIG, "this kind of database is not compacted: it reuses its room")
         before = kv.bytes_on_disk()
         free = shutil.disk_usage(node.home.data).free
         if free < before:
             raise Ended(Exit.DISK, f"{free} bytes are free, and a second copy takes {before}")
         began_s = time.monotonic()
-        kv.compact(*_EVERYTHING)
+        _rewrite(kv)
         after = kv.bytes_on_disk()
     shown = {
         "bytes_before": before,
@@ -48,3 +48,21 @@ def compact(home: Path, as_json: bool) -> None:
         echo_json(shown)
     else:
         fields(list(shown.items()))
+
+
+@runtime_checkable
+class _Rewritable(Protocol):
+    """A store that is compacted by copying it."""
+
+    def rewrite(self) -> None:
+        """Put a copy without what was deleted in its place."""
+        ...
+
+
+def _rewrite(kv: KV) -> None:
+    if isinstance(kv, LevelDB):
+        kv.compact(*_EVERYTHING)
+    elif isinstance(kv, _Rewritable):
+        kv.rewrite()
+    else:
+        raise Ended(Exit.CONFIG, "this kind of database is not compacted: it reuses its room")

@@ -53,6 +53,7 @@ _BY_CLASS: Final[dict[str, Exit]] = {
     "IdentityError": Exit.CONFIG,
     "KeyFormatError": Exit.CONFIG,
     "FormatError": Exit.CONFIG,
+    "BackendError": Exit.CONFIG,
     "SignStateMismatchError": Exit.CONFIG,
     "DataDirLockedError": Exit.TEMPORARY,
     "DiskLowError": Exit.DISK,

@@ -123,6 +123,13 @@ class Mempool(_Section, frozen=True):
 class Storage(_Section, frozen=True):
     """The databases."""
 
+    backend: Annotated[
+        Literal["leveldb", "lmdb"],
+        Meta(
+            description="Kind of the chain's database. lmdb needs the extra of this name. One that"
+            " is there is never opened as another kind."
+        ),
+    ] = "leveldb"
     keep_versions: Annotated[
         Positive,
         Meta(description="Past heights whose state can be read and proven; older ones go."),

@@ -126,6 +126,7 @@ IMPORT_FAULTS = {
     "consensus/impure.py": "".join(f"import {name}\n" for name in IMPURE),
     "node/ledger/impure.py": "".join(f"import {name}\n" for name in IMPURE),
     "storage/knows_plyvel.py": "import plyvel\n",
+    "storage/knows_lmdb.py": "import lmdb\n",
     "node/ledger/types/one/__init__.py": "import node.ledger.types.two\n",
     "node/daemon.py": "import node.repair\n",
     "devnet/sim/one.py": "import devnet.sim.two\n",
@@ -139,6 +140,7 @@ IMPORTS_REFUSED = {
     "storage.looks_up -> node",
     "node.looks_up -> devnet",
     "storage.knows_plyvel -> plyvel",
+    "storage.knows_lmdb -> lmdb",
     "node.daemon -> node.repair",
     "node.ledger.types.one -> node.ledger.types.two",
     *(f"{room}.impure -> {name}" for room in ("consensus", "node.ledger") for name in IMPURE),
@@ -156,6 +158,7 @@ def test_import_linter_refuses_each_forbidden_import(tmp_path: Path) -> None:
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
     (tmp_path / "storage/leveldb.py").write_text("import plyvel\n")
+    (tmp_path / "storage/lmdb.py").write_text("import lmdb\n")
     (tmp_path / "node/app.py").write_text("import storage.leveldb\n")
     for part in ("daemon", "run"):
         (tmp_path / f"node/{part}.py").touch()

@@ -123,7 +123,7 @@ def test_the_locks_fulfil_what_the_projects_require() -> None:
     runtime = DAEMON.dependencies + SDK.dependencies
     assert not unlocked(runtime, pins_of("requirements.lock"))
     extras = DAEMON.optional_dependencies
-    development = runtime + extras["dev"] + extras["uvloop"]
+    development = runtime + extras["dev"] + extras["uvloop"] + extras["lmdb"]
     assert not unlocked(development, pins_of("requirements-dev.lock"))
 
 

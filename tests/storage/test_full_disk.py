@@ -23,6 +23,7 @@ from storage.leveldb import LevelDB
 from storage.signstate import SignState
 from storage.vault import VaultDirectory
 from storage.wal import WriteAheadLog
+from tests.support.databases import open_kind
 
 SIZE_MIB = 4
 BALLAST_BYTES = 2 * 1024 * 1024
@@ -152,3 +153,29 @@ def test_the_sign_state_and_the_journal_keep_what_they_acknowledged(small_disk: 
     again = SignState.open(small_disk / "sign")
     assert again.last == (signed, 0, 0)
     again.check_and_save(signed + 1, 0, 0, bytes(32))
+
+
+def test_lmdb_keeps_every_acknowledged_batch(small_disk: Path) -> None:
+    pytest.importorskip("lmdb", reason="LMDB is an extra")
+    path = small_disk / "db"
+    kv = open_kind("lmdb", path)
+    acknowledged = 0
+    with pytest.raises(DiskFullError):
+        for index in itertools.count():
+            batch = Batch()
+            for part in range(4):
+                batch.put(_key(index, part), _incompressible(_key(index, part)))
+            kv.write(batch, sync=True)
+            acknowledged += 1
+    assert acknowledged > 20
+    _make_room(small_disk)
+    with pytest.raises(DiskFullError):
+        kv.write(Batch(), sync=True)
+    kv.close()
+    again = open_kind("lmdb", path)
+    expected = [_key(i, part) for i in range(acknowledged) for part in range(4)]
+    assert [key for key, _ in again.scan(b"0", b":")] == expected
+    batch = Batch()
+    batch.put(b"goes on", b"yes")
+    again.write(batch, sync=True)
+    again.close()

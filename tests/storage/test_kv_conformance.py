@@ -1,4 +1,4 @@
-"""One suite for every KV: what LevelDB promises, memory promises too."""
+"""One suite for every KV: what LevelDB promises, LMDB and memory promise too."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from medquorum.invariants import InvariantBroken
 from storage.kv import KV, Batch, prefix_end
-from storage.leveldb import LevelDB
 from storage.memory import MemoryKV
+from tests.support.databases import DURABLE, KINDS, open_kind
 
 
-@pytest.fixture(params=["memory", "leveldb"])
+@pytest.fixture(params=KINDS)
 def kv(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[KV]:
-    store: KV = MemoryKV() if request.param == "memory" else LevelDB(tmp_path / "db")
+    store = open_kind(request.param, tmp_path / "db")
     yield store
     store.close()
 
@@ -143,14 +143,14 @@ _OPERATION = st.tuples(st.binary(min_size=1, max_size=3), st.none() | st.binary(
     bounds=st.tuples(_BOUND, _BOUND),
     reverse=st.booleans(),
 )
-def test_memory_and_leveldb_agree_with_a_dict(
+def test_all_kinds_agree_with_a_dict(
     tmp_path_factory: pytest.TempPathFactory,
     batches: list[list[tuple[bytes, bytes | None]]],
     bounds: tuple[bytes, bytes],
     reverse: bool,
 ) -> None:
     start, stop = bounds
-    stores: tuple[KV, KV] = (MemoryKV(), LevelDB(tmp_path_factory.mktemp("db")))
+    stores = [open_kind(kind, tmp_path_factory.mktemp("db")) for kind in KINDS]
     model: dict[bytes, bytes] = {}
     for operations in batches:
         for key, value in operations:
@@ -166,11 +166,12 @@ def test_memory_and_leveldb_agree_with_a_dict(
         store.close()
 
 
-def test_leveldb_keeps_everything_over_a_reopening(tmp_path: Path) -> None:
-    first = LevelDB(tmp_path / "deep" / "db")
+@pytest.mark.parametrize("kind", DURABLE)
+def test_everything_is_kept_over_a_reopening(kind: str, tmp_path: Path) -> None:
+    first = open_kind(kind, tmp_path / "deep" / "db")
     first.write(_batch((b"a", b"1")), sync=False)
     first.close()
-    second = LevelDB(tmp_path / "deep" / "db")
+    second = open_kind(kind, tmp_path / "deep" / "db")
     assert second.get(b"a") == b"1"
     second.close()
 

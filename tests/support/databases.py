@@ -1,0 +1,27 @@
+"""Every kind of database that is installed here, for tests that all of them must pass."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from storage.backends import BackendName, open_backend
+from storage.kv import KV
+from storage.memory import MemoryKV
+
+DURABLE: Final[list[BackendName]] = (
+    ["leveldb"] if find_spec("lmdb") is None else ["leveldb", "lmdb"]
+)
+"""LMDB is an extra."""
+KINDS: Final = ["memory", *DURABLE]
+_MIB: Final = 1024 * 1024
+
+
+def open_kind(kind: str, path: Path) -> KV:
+    """A store of this kind; memory forgets where it was."""
+    for backend in DURABLE:
+        if backend == kind:
+            return open_backend(path, backend, write_buffer_bytes=_MIB, cache_bytes=_MIB)
+    assert kind == "memory"
+    return MemoryKV()
