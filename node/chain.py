@@ -27,6 +27,7 @@ from node.recent import RecentProposers
 from node.replay import ReplayWindow
 from storage.chain import ChainStore, CommittedBlock
 from storage.kv import KV, Batch
+from storage.reached import Reached, require_reached, require_whole
 from storage.state import StateStore, StateUpdate
 
 
@@ -65,13 +66,25 @@ class Chain:
     readers may be anywhere.
     """
 
-    def __init__(self, kv: KV, genesis: Genesis, registry: Registry, *, keep_versions: int) -> None:
+    def __init__(
+        self,
+        kv: KV,
+        genesis: Genesis,
+        registry: Registry,
+        *,
+        keep_versions: int,
+        reached: Reached | None = None,
+    ) -> None:
+        """Open the chain in `kv`, or found it. `reached` knows how high it was; without it only
+        heights that are missing in between are noticed. Raises DamagedStoreError, IdentityError.
+        """
         self.genesis = genesis
         self.chain_id = genesis.chain_id()
         self.registry = registry
         self.blocks = ChainStore(kv)
         self.state = StateStore(kv, keep_versions=keep_versions)
         self._kv = kv
+        self._reached = reached
         self._executor = Executor(registry)
         self._committed: list[Callable[[CommittedBlock], None]] = []
         self._open()
@@ -161,6 +174,8 @@ class Chain:
         block.update.stage(batch)
         self._kv.write(batch, sync=True)
         self.state.committed(block.update)
+        if self._reached is not None:
+            self._reached.note(block.header.height)
         return committed
 
     def advance(self, block: ExecutedBlock, committed: CommittedBlock) -> None:
@@ -181,6 +196,9 @@ class Chain:
             call(committed)
 
     def _open(self) -> None:
+        if self._reached is not None:
+            require_reached(self.blocks.tip(), self._reached.height)
+        require_whole(self._kv, self.blocks, self.state)
         stored = self.blocks.genesis()
         if stored is None:
             update = self.state.prepare(0, genesis_changes(self.genesis, self.registry))
@@ -196,9 +214,6 @@ class Chain:
 
     def _load_tip(self) -> Tip:
         height = self.blocks.tip()
-        require(
-            self.state.height() == height, f"state at {self.state.height()}, blocks at {height}"
-        )
         result = self.blocks.result(height)
         if result is None:
             raise InvariantBroken(f"height {height} has no result")

@@ -23,6 +23,7 @@ from storage.journal import MempoolJournal
 from storage.kv import KV
 from storage.lock import DataDirLock
 from storage.migration import Migration, open_current
+from storage.reached import Reached
 from storage.signstate import SignState
 from storage.snapshots import SnapshotFiles
 from storage.wal import WriteAheadLog
@@ -72,10 +73,13 @@ def open_stores(
         put_in_place(home)
         kv = open_current_database(home, config, migrating)
         opening.callback(kv.close)
+        reached = Reached(home.chain)
+        opening.callback(reached.close)
         stores = open_stores_on(
             kv,
             DiskFiles(),
             opening,
+            reached=reached,
             home=home,
             config=config,
             genesis=genesis,
@@ -114,6 +118,7 @@ def open_stores_on(
     files: Files,
     opening: ExitStack,
     *,
+    reached: Reached | None = None,
     home: Home,
     config: Config,
     genesis: Genesis,
@@ -124,7 +129,8 @@ def open_stores_on(
 
     So the simulator's disks hold exactly what a real one would.
     """
-    chain = Chain(kv, genesis, registry, keep_versions=config.storage.keep_versions)
+    keep_versions = config.storage.keep_versions
+    chain = Chain(kv, genesis, registry, keep_versions=keep_versions, reached=reached)
     guard = None if validator is None else _open_guard(home, files, chain, validator)
     consensus_log = WriteAheadLog.open(home.consensus_log, files=files)
     opening.callback(consensus_log.close)

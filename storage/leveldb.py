@@ -15,6 +15,9 @@ from storage import limits
 from storage.errors import DamagedStoreError, DiskFailedError, DiskFullError, StorageError
 from storage.kv import Batch, Snapshot
 
+_BEYOND_THE_END = os.strerror(errno.EINVAL)
+"""How LevelDB says that a table ends before a block which its index names."""
+_DATA_SUFFIXES = frozenset({".ldb", ".log", ".sst"})
 _FULL_TEXTS = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
 
@@ -63,6 +66,7 @@ class LevelDB:
         self._failed: StorageError | None = None
         try:
             path.mkdir(parents=True, exist_ok=True)
+            _require_current(path)
             self._db = plyvel.DB(
                 str(path),
                 create_if_missing=True,
@@ -74,6 +78,8 @@ class LevelDB:
                 max_open_files=open_files_max,
                 bloom_filter_bits=limits.LEVELDB_BLOOM_BITS,
             )
+            # The first acknowledged write needs the names of the files it is in.
+            _sync_directory(path)
             _sync_directory(path.parent)
         except (plyvel.Error, OSError) as error:
             raise _typed(path, "open", error) from None
@@ -218,7 +224,20 @@ def _typed(path: Path, operation: str, error: Exception) -> StorageError:
         ("Corruption", "NotFound", "Invalid argument")
     ):
         return DamagedStoreError(path, detail)
+    if operation == "read" and detail.endswith(_BEYOND_THE_END):
+        return DamagedStoreError(path, f"{detail}: a file is shorter than it was")
     return DiskFailedError(path, operation, detail)
+
+
+def _require_current(path: Path) -> None:
+    """Refuse a directory with data and without the file that says what of it counts: LevelDB would
+    begin an empty store there, and remove the data. A creation that a crash cut short has none yet.
+    """
+    if (path / "CURRENT").exists():
+        return
+    left = [file.name for file in path.iterdir() if file.suffix in _DATA_SUFFIXES]
+    if left:
+        raise DamagedStoreError(path, f"CURRENT is missing, although {min(left)} is there")
 
 
 def _sync_directory(path: Path) -> None:

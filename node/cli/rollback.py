@@ -14,6 +14,7 @@ from node.cli.stopped import stopped_node
 from node.home import Home
 from node.repair.errors import UnrepairableError
 from node.repair.rollback import Rollback
+from storage.reached import lower_reached
 
 
 @click.command("rollback")
@@ -30,7 +31,10 @@ def rollback(home: Path, heights: int, as_json: bool) -> None:
     progress = ProgressLine()
     with stopped_node(Home(home)) as node:
         try:
-            for done, tip in enumerate(Rollback(node.kv).run(heights), 1):
+            work = Rollback(node.kv)
+            # Before the first height goes: what is lost on purpose is no damage at the next start.
+            lower_reached(node.home.chain, work.check(heights))
+            for done, tip in enumerate(work.run(heights), 1):
                 last = tip
                 progress.show("heights", done, heights)
         except UnrepairableError as error:

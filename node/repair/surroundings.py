@@ -12,7 +12,16 @@ from consensus.messages import decode_record
 from medquorum.errors import DecodeError
 from node.checking.findings import Finding, Report
 from node.home import Home
-from storage.errors import BlobNotFoundError, DamagedError, DiskError, FormatError
+from storage.chain import ChainStore
+from storage.errors import (
+    BlobNotFoundError,
+    DamagedError,
+    DamagedStoreError,
+    DiskError,
+    FormatError,
+)
+from storage.reached import NAME as REACHED
+from storage.reached import read_reached, require_reached
 from storage.signstate import SignState
 from storage.vault import VaultDirectory
 from storage.wal import read_log
@@ -28,6 +37,15 @@ def check_sign_state(home: Home, chain_id: bytes, report: Report) -> None:
     except (DamagedError, FormatError) as error:
         report.add(Finding("sign_state", 0, home.sign_state.name, str(error)))
     report.looked_at("sign state")
+
+
+def check_reached(home: Home, blocks: ChainStore, report: Report) -> None:
+    """Whether the database is as high as it is known to have been."""
+    tip = blocks.tip()
+    try:
+        require_reached(tip, read_reached(home.chain))
+    except DamagedStoreError as error:
+        report.add(Finding("chain", tip, REACHED, error.detail))
 
 
 def check_logs(home: Home, report: Report) -> None:

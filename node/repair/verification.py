@@ -25,7 +25,7 @@ from node.repair.indexes import check_strays
 from node.repair.limits import PAGES_HELD_MAX
 from node.repair.past import PastAudit
 from node.repair.reexecution import Reexecution
-from node.repair.surroundings import check_logs, check_sign_state, check_vault
+from node.repair.surroundings import check_logs, check_reached, check_sign_state, check_vault
 from storage.chain import ChainStore
 from storage.errors import DamagedStoreError
 from storage.kv import KV
@@ -93,6 +93,7 @@ class Verification:
             self._every_entry()
             self._tree(tip)
             self._execute(last, open_kv)
+        check_reached(self._home, self._blocks, self.report)
         check_sign_state(self._home, self._genesis.chain_id(), self.report)
         check_logs(self._home, self.report)
         check_vault(self._home, self.report)

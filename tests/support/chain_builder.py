@@ -71,6 +71,9 @@ def next_block(
     )
 
 
-def stage_genesis(store: ChainStore, batch: Batch, validators: ValidatorSet) -> None:
+def stage_genesis(
+    store: ChainStore, batch: Batch, validators: ValidatorSet, *, state_root: bytes = EMPTY_HASH
+) -> None:
     """Put a made-up genesis into `batch`."""
-    store.stage_genesis(batch, encode("genesis"), result_of(0, validators), validators)
+    result = result_of(0, validators, state_root)
+    store.stage_genesis(batch, encode("genesis"), result, validators)
