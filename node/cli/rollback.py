@@ -14,7 +14,6 @@ from node.cli.stopped import stopped_node
 from node.home import Home
 from node.repair.errors import UnrepairableError
 from node.repair.rollback import Rollback
-from storage.reached import lower_reached
 
 
 @click.command("rollback")
@@ -31,9 +30,7 @@ def rollback(home: Path, heights: int, as_json: bool) -> None:
     progress = ProgressLine()
     with stopped_node(Home(home)) as node:
         try:
-            work = Rollback(node.kv)
-            # Before the first height goes: what is lost on purpose is no damage at the next start.
-            lower_reached(node.home.chain, work.check(heights))
+            work = Rollback(node.kv, node.home.chain)
             for done, tip in enumerate(work.run(heights), 1):
                 last = tip
                 progress.show("heights", done, heights)

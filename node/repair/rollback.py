@@ -9,6 +9,7 @@ node still knows what it has signed and takes no part where it might contradict 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
@@ -17,6 +18,7 @@ from node.repair.errors import UnrepairableError
 from storage import layout
 from storage.chain import ChainStore
 from storage.kv import KV, Batch, prefix_end
+from storage.reached import lower_reached
 from storage.state import head_at, oldest_state
 from storage.stateaudit import removed_since
 
@@ -34,10 +36,13 @@ _BLOCK = (
 
 
 class Rollback:
-    """Takes heights of `kv` back. Nothing else may have the store open."""
+    """Takes heights of `kv` back. Nothing else may have the store open. `directory` is where it is,
+    and what stands beside it; None for a store that is nowhere.
+    """
 
-    def __init__(self, kv: KV) -> None:
+    def __init__(self, kv: KV, directory: Path | None = None) -> None:
         self._kv = kv
+        self._directory = directory
         self._blocks = ChainStore(kv)
         self._keys: dict[bytes, bytes] = {}
 
@@ -70,6 +75,9 @@ class Rollback:
         """
         target = self.check(count)
         self._learn_keys(target)
+        if self._directory is not None:
+            # Before the first goes: what is taken back on purpose is no damage at the next start.
+            lower_reached(self._directory, target)
         for height in range(self._blocks.tip(), target, -1):
             batch = Batch()
             self._block(batch, height)

@@ -30,7 +30,7 @@ async def test_it_has_the_same_chain_as_before_and_goes_on_with_the_others(
         home = cluster.home(BACK)
         signed = SignState.open(home.sign_state).last
         with closing(LevelDB(home.chain)) as kv:
-            assert list(Rollback(kv).run(TAKEN))[-1] == tip.height - TAKEN
+            assert list(Rollback(kv, home.chain).run(TAKEN))[-1] == tip.height - TAKEN
         assert SignState.open(home.sign_state).last == signed
         await cluster.start(BACK)
         assert cluster.node(BACK).chain.tip.height == tip.height - TAKEN
