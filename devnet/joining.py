@@ -30,8 +30,8 @@ from devnet.ports import Ports, require_free
 from medquorum.answers import TxStatus
 from medquorum.client import Client
 from medquorum.codec import Wire, encode
+from medquorum.keys import possession_bytes
 from node.ledger.decisions import APPROVE, Draft, proposal_id
-from node.ledger.identities import possession_bytes
 from node.ledger.proposals import (
     Content,
     ObserverAdd,

@@ -18,8 +18,7 @@ from medquorum.answers import TxStatus
 from medquorum.client import Client
 from medquorum.codec import Wire
 from medquorum.errors import ProblemError
-from medquorum.keys import SigningKey
-from node.ledger.identities import possession_bytes
+from medquorum.keys import SigningKey, possession_bytes
 from node.ledger.types.identity.bodies import ActorEnrol, CredentialIssue
 
 CREDENTIAL_MS: Final = 365 * 24 * 60 * 60 * 1000

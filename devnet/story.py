@@ -22,13 +22,12 @@ from medquorum.client import Client
 from medquorum.codec import Wire, decode
 from medquorum.errors import ProblemError
 from medquorum.kem import KemKey
-from medquorum.keys import SigningKey
+from medquorum.keys import SigningKey, possession_bytes
 from node.fhir.hospitals import Consortium, Hospital
 from node.fhir.journal import Journal
 from node.fhir.pipeline import Options, import_fhir
 from node.fhir.progress import Progress
 from node.fhir.report import Report, lines_of
-from node.ledger.identities import possession_bytes
 from node.ledger.roles import Role
 from node.ledger.tables import VALUE_BYTES_MAX, Table
 from node.ledger.types.identity.bodies import ActorEnrol, ActorKind

@@ -19,12 +19,11 @@ from devnet.sim.machine import Machine
 from medquorum.block import Validator
 from medquorum.codec import Wire, encode
 from medquorum.evidence import Evidence
-from medquorum.keys import SigningKey
+from medquorum.keys import SigningKey, possession_bytes
 from medquorum.quorum import faulty
 from medquorum.transaction import SIGNERS_MAX, Transaction
 from node.ledger.codes import OK
 from node.ledger.decisions import APPROVE, Draft, proposal_id
-from node.ledger.identities import possession_bytes
 from node.ledger.params import ROTA_CYCLES, ROTA_CYCLES_MAX, TX_WINDOW
 from node.ledger.proposals import (
     VALIDATOR_CHANGES,

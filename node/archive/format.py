@@ -23,7 +23,8 @@ from medquorum.certificate import CommitCertificate
 from medquorum.codec import Hash, Height, Wire, WireT, decode, encode
 from medquorum.errors import DecodeError, VerificationError
 from medquorum.history import Certified, SetChange
-from medquorum.limits import HISTORY_CHANGES_MAX
+from medquorum.limits import HISTORY_CHANGES_MAX, RECOVERY_BYTES_MAX
+from medquorum.recovery import unpack_recovery
 from node.archive.limits import (
     ARCHIVE_ENTRY_BYTES_MAX,
     ARCHIVE_HEAD_BYTES_MAX,
@@ -43,6 +44,8 @@ class ArchivedChange(Wire):
     result: Result
     certificate: CommitCertificate
     validators: ValidatorSet
+    recovery: Annotated[bytes, Meta(max_length=RECOVERY_BYTES_MAX)]
+    """How organisations named that set; empty if the result did."""
 
 
 class ArchiveHead(Wire):
@@ -61,7 +64,11 @@ class ArchiveHead(Wire):
     def set_changes(self) -> tuple[SetChange, ...]:
         """The history of the validators below the archive."""
         return tuple(
-            SetChange(Certified(c.header, c.result, c.certificate), c.validators)
+            SetChange(
+                Certified(c.header, c.result, c.certificate),
+                c.validators,
+                unpack_recovery(c.recovery),
+            )
             for c in self.changes
         )
 

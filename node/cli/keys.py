@@ -22,7 +22,7 @@ from medquorum.keyfile import (
     save_devnet_key,
     save_key,
 )
-from medquorum.keys import SigningKey
+from medquorum.keys import SigningKey, possession_bytes
 from node.cli.exits import Ended, Exit
 from node.cli.files import load_genesis_file
 from node.cli.options import (
@@ -37,7 +37,6 @@ from node.cli.secret import passphrase_for_opening, passphrase_for_sealing, read
 from node.cli.setup import new_sign_state
 from node.cli.show import echo_json, fields, write_output
 from node.home import Home
-from node.ledger.identities import possession_bytes
 
 PURPOSES: Final = ("actor", "organisation", "node", "validator", "gateway")
 

@@ -118,6 +118,11 @@ def in_words(proven: VerifiedReceipt, genesis: Genesis) -> list[str]:
         f"{len(genesis.validators)}, of whom {_needed(genesis)} suffice; changes since then are "
         "part of the proof."
     )
+    if proven.recoveries:
+        lines.append(
+            f"Disaster recoveries before it: {proven.recoveries}. So often organisations named the "
+            "validators by their root keys, because too many were lost; that is part of the proof."
+        )
     return lines
 
 
@@ -143,4 +148,5 @@ def _document(proven: VerifiedReceipt) -> dict[str, object]:
             for event in proven.events
         ],
         "certified_by": [key.hex() for key in proven.certified_by],
+        "recoveries": proven.recoveries,
     }

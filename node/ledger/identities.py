@@ -210,13 +210,3 @@ def role_holds(view: View, actor: bytes, role: str) -> tuple[Hold, ...]:
 def gateway_key(uri: str) -> bytes:
     """How endpoints are filed: by their hash, so that keys have one length."""
     return sha256(uri.encode()).digest()
-
-
-def possession_bytes(chain_id: bytes, owner: bytes, key: bytes) -> bytes:
-    """What a new key signs to show that its holder has the private half.
-
-    `owner` is the actor, or the organisation of a root key. The chain and the owner are in it, so
-    that the signature cannot be shown again elsewhere, or by somebody who enrols a stranger's key
-    as their own.
-    """
-    return b"medquorum/possession/v1\0" + chain_id + owner + key

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from medquorum.invariants import require
-from medquorum.keys import is_public_key, verify
+from medquorum.keys import is_public_key, possession_bytes, verify
 from node.ledger.codes import Code
 from node.ledger.context import View
 from node.ledger.errors import refuse_unless
-from node.ledger.identities import CHAIN, KEYS, NAMESPACE, possession_bytes
+from node.ledger.identities import CHAIN, KEYS, NAMESPACE
 from node.ledger.membership import DAEMON_KEYS
 from node.ledger.membership import NAMESPACE as GOVERNANCE
 

@@ -53,12 +53,15 @@ class RawCertified(msgspec.Struct, frozen=True):
 
 
 class RawChange(msgspec.Struct, frozen=True):
-    """A height that changed the validator set, and the set that votes after it: base64url."""
+    """A height after which another set votes than before, and that set: base64url. `recovery` is
+    empty unless organisations named the set.
+    """
 
     header: str
     result: str
     certificate: str
     validators: str
+    recovery: str
 
 
 def raw(certified: Certified) -> RawCertified:
@@ -74,4 +77,5 @@ def raw_change(change: SetChange) -> RawChange:
     """For clients that verify."""
     at = raw(change.at)
     validators = to_base64url(encode(change.validators))
-    return RawChange(at.header, at.result, at.certificate, validators)
+    recovery = "" if change.recovery is None else to_base64url(encode(change.recovery))
+    return RawChange(at.header, at.result, at.certificate, validators, recovery)

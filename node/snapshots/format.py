@@ -14,7 +14,8 @@ from medquorum.errors import VerificationError
 from medquorum.genesis import Genesis
 from medquorum.hashing import Kind, tagged_hash
 from medquorum.history import Certified, SetChange, ValidatorHistory
-from medquorum.limits import HISTORY_CHANGES_MAX
+from medquorum.limits import HISTORY_CHANGES_MAX, RECOVERY_BYTES_MAX
+from medquorum.recovery import pack_recovery, unpack_recovery
 from node.snapshots.limits import CHUNK_BYTES_MAX, CHUNKS_MAX
 from storage.snapshots import SnapshotName
 
@@ -63,6 +64,8 @@ class Change(Wire):
     result: Result
     certificate: CommitCertificate
     validators: ValidatorSet
+    recovery: Annotated[bytes, Meta(max_length=RECOVERY_BYTES_MAX)]
+    """How organisations named that set; empty if the result did."""
 
 
 class SnapshotHead(Wire):
@@ -83,7 +86,11 @@ class SnapshotHead(Wire):
     def set_changes(self) -> tuple[SetChange, ...]:
         """The history of the validators up to it."""
         return tuple(
-            SetChange(Certified(c.header, c.result, c.certificate), c.validators)
+            SetChange(
+                Certified(c.header, c.result, c.certificate),
+                c.validators,
+                unpack_recovery(c.recovery),
+            )
             for c in self.changes
         )
 
@@ -118,7 +125,16 @@ def make_head(
         certified.header,
         certified.result,
         certified.certificate,
-        tuple(Change(c.at.header, c.at.result, c.at.certificate, c.validators) for c in changes),
+        tuple(
+            Change(
+                c.at.header,
+                c.at.result,
+                c.at.certificate,
+                c.validators,
+                pack_recovery(c.recovery),
+            )
+            for c in changes
+        ),
     )
 
 
@@ -136,7 +152,7 @@ def verify_head(head: SnapshotHead, genesis: Genesis) -> ValidatorSet:
         raise VerificationError("snapshot_history", "a change lies above the snapshot")
     history.verify(head.certified())
     validators = history.validators_at(height + 1)
-    if validators.hash() != result.next_validators_hash:
+    if not history.is_whole_at(head.certified()):
         raise VerificationError("snapshot_history", "the change at this height is missing")
     named = (manifest.chain_id, manifest.height, manifest.block_hash, manifest.result_hash)
     if named != (head.header.chain_id, height, head.header.hash(), result.hash()):

@@ -17,9 +17,8 @@ from devnet.network import Network
 from medquorum.client import Client
 from medquorum.connection import Retry
 from medquorum.errors import ProblemError
-from medquorum.keys import SigningKey
+from medquorum.keys import SigningKey, possession_bytes
 from medquorum.receipt import verify_receipt
-from node.ledger.identities import possession_bytes
 from node.ledger.proposals import ProposalKind, ValidatorAdd
 from tests.support.network import assert_agreement, cheap_transaction, client_of, wait_height
 

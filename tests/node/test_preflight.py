@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from medquorum.codec import decode, encode
+from medquorum.keys import possession_bytes
 from medquorum.quorum import EngineName
 from medquorum.transaction import Transaction
 from node.errors import QuorumAtRiskError
@@ -14,7 +15,6 @@ from node.forecast import Standing
 from node.intake import Admission
 from node.ledger.codes import OK
 from node.ledger.decisions import APPROVE, REJECT, Draft, proposal_id
-from node.ledger.identities import possession_bytes
 from node.ledger.proposals import (
     ObserverAdd,
     ParamSet,

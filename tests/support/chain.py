@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from medquorum import merkle
@@ -15,6 +15,7 @@ from medquorum.history import Certified, SetChange
 from medquorum.keys import SigningKey, derive_seed
 from medquorum.quorum import quorum
 from medquorum.receipt import Receipt, make_receipt
+from medquorum.recovery import Recovery
 from medquorum.transaction import Operation, Transaction, build, sign
 
 GENESIS_TIME_MS = 1_790_000_000_000
@@ -26,17 +27,16 @@ def key_for(purpose: str) -> SigningKey:
     return SigningKey(derive_seed(b"medquorum tests", purpose))
 
 
-def validator(name: str) -> Validator:
-    """The validator `name` of the only organisation."""
-    return Validator(key_for(f"{name} votes").public, key_for(f"{name} node").public, ORG)
+def validator(name: str, org: bytes = ORG) -> Validator:
+    """The validator `name`, of the only organisation unless it is said."""
+    return Validator(key_for(f"{name} votes").public, key_for(f"{name} node").public, org)
 
 
-def genesis_of(names: Sequence[str]) -> Genesis:
+def genesis_of(names: Sequence[str], orgs: Mapping[str, bytes] | None = None) -> Genesis:
     """A pbft chain that these validators founded."""
     org = GenesisOrg(ORG, "hospital", b"\x22" * 32, "xx", key_for("root").public, "https://example")
-    return Genesis(
-        1, "test-chain", GENESIS_TIME_MS, "pbft", (), (org,), tuple(validator(n) for n in names)
-    )
+    founders = tuple(validator(n, (orgs or {}).get(n, ORG)) for n in names)
+    return Genesis(1, "test-chain", GENESIS_TIME_MS, "pbft", (), (org,), founders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +51,33 @@ class Block:
 
 @dataclass(slots=True)
 class Chain:
-    """Grows by `add`. The names are those of the validators that vote on the next height."""
+    """Grows by `add`. The names are those of the validators that vote on the next height; `orgs`
+    are the organisations of those that are not of the only one.
+    """
 
     names: tuple[str, ...] = ("a", "b", "c", "d")
     state_root: bytes = EMPTY_HASH
     blocks: list[Block] = field(default_factory=list)
     changes: list[SetChange] = field(default_factory=list)
+    orgs: Mapping[str, bytes] = field(default_factory=dict)
     genesis: Genesis = field(init=False)
 
     def __post_init__(self) -> None:
-        self.genesis = genesis_of(self.names)
+        self.genesis = genesis_of(self.names, self.orgs)
 
     @property
     def chain_id(self) -> bytes:
         """The id of this chain."""
         return self.genesis.chain_id()
+
+    def validators(self, names: Sequence[str]) -> ValidatorSet:
+        """The set of these validators."""
+        return ValidatorSet(tuple(validator(n, self.orgs.get(n, ORG)) for n in names))
+
+    def recover(self, recovery: Recovery, names: tuple[str, ...]) -> None:
+        """Continue the last block under `names`, as organisations have signed."""
+        self.changes.append(SetChange(self.blocks[-1].certified, self.validators(names), recovery))
+        self.names = names
 
     def transaction(self, purpose: str = "tx", *, valid_until: int = 1000) -> Transaction:
         """A signed transaction, the same in every run."""
@@ -89,9 +101,9 @@ class Chain:
         next_names: tuple[str, ...] | None = None,
     ) -> Block:
         """Certify the next block; the set changes to `next_names` after it."""
-        voters = ValidatorSet(tuple(validator(name) for name in self.names))
+        voters = self.validators(self.names)
         after_names = next_names or self.names
-        after = ValidatorSet(tuple(validator(name) for name in after_names))
+        after = self.validators(after_names)
         codes = codes or ["ok"] * len(transactions)
         outcomes = tuple(
             TxOutcome(tx.id, i, code, 0)

@@ -20,7 +20,7 @@ from pathlib import Path
 from medquorum.block import Validator
 from medquorum.codec import Wire, encode
 from medquorum.genesis import Genesis, GenesisOrg
-from medquorum.keys import SigningKey, derive_seed
+from medquorum.keys import SigningKey, derive_seed, possession_bytes
 from medquorum.quorum import EngineName
 from medquorum.transaction import Operation, Transaction, build, sign
 from node.app import Node, NodeKeys
@@ -30,7 +30,6 @@ from node.errors import ChainReplaced, StopNode
 from node.home import Home
 from node.intake import Admission
 from node.ledger.decisions import APPROVE, Draft, proposal_id
-from node.ledger.identities import possession_bytes
 from node.ledger.proposals import Content, ProposalKind
 from node.ledger.registry import Registry
 from node.ledger.types import BUILT_IN

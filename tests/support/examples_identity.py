@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from medquorum.keys import SigningKey
-from node.ledger.identities import possession_bytes
+from medquorum.keys import SigningKey, possession_bytes
 from node.ledger.proposals import (
     OrgRegister,
     OrgReinstate,

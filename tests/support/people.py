@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from medquorum.keys import SigningKey
+from medquorum.keys import SigningKey, possession_bytes
 from medquorum.transaction import Operation
-from node.ledger.identities import possession_bytes
 from node.ledger.types.identity.bodies import ActorEnrol, CredentialIssue
 from tests.support.daemon import LocalNode
 from tests.support.ledger import some_id, some_key

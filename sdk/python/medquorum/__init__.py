@@ -17,6 +17,7 @@ Nothing is imported here, so that `import medquorum.codec` costs only the codec.
     certificate  votes and commit certificates
     genesis      what a chain starts from; its hash is the chain id
     history      which validators spoke for the chain at which height
+    recovery     organisations name the validators after a disaster
     receipt      one file that proves one transaction, verified without a node
     evidence     two statements of one validator that contradict each other; evidence_file proves
                  with them who voted then

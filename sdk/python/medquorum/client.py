@@ -376,7 +376,7 @@ class Client:
 
     async def _learn(self, history: ValidatorHistory) -> None:
         answer = (await self._get("v1/validators")).json(ValidatorsAnswer)
-        history.extend(c for c in changes_of(answer) if c.at.header.height > history.height)
+        history.extend(c for c in changes_of(answer) if not history.knows(c))
 
 
 @dataclass(frozen=True, slots=True)

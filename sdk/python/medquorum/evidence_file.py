@@ -103,7 +103,7 @@ class EvidenceFile:
         if self.before.header.height != height - 1:
             raise VerificationError("evidence_history", "that is not the block below")
         history.verify(self.before)
-        if self.before.result.next_validators_hash != found.hash():
+        if not history.is_whole_at(self.before):
             raise VerificationError("evidence_history", "a change of the validators is missing")
         return found
 

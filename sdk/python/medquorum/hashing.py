@@ -33,6 +33,7 @@ class Kind(Enum):
     CODE = b"medquorum/code/v1\0"
     EVIDENCE = b"medquorum/evidence/v1\0"
     SNAPSHOT = b"medquorum/snapshot/v1\0"
+    RECOVERY = b"medquorum/recovery/v1\0"
 
 
 def tagged_hash(kind: Kind, data: bytes) -> bytes:

@@ -86,6 +86,16 @@ def verify(public: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
+def possession_bytes(chain_id: bytes, owner: bytes, key: bytes) -> bytes:
+    """What a new key signs to show that its holder has the private half.
+
+    `owner` is the actor, or the organisation of a root or vote key. The chain and the owner are in
+    it, so that the signature cannot be shown again elsewhere, or by somebody who enrols a
+    stranger's key as their own.
+    """
+    return b"medquorum/possession/v1\0" + chain_id + owner + key
+
+
 def is_public_key(public: bytes) -> bool:
     """Whether `public` is an Ed25519 key of full order, in canonical form: one that can sign
     anything at all.

@@ -28,6 +28,9 @@ CERTIFICATE_BYTES_MAX: Final = 16 * 1024
 VALIDATORS_BYTES_MAX: Final = 32 * 1024
 OUTCOME_BYTES_MAX: Final = 256
 EVENT_BYTES_MAX: Final = 8192
+RECOVERY_BYTES_MAX: Final = 64 * 1024
+"""A recovery with its signatures: what the body of one operation holds."""
+RECOVERY_FILE_BYTES_MAX: Final = RECEIPT_BYTES_MAX
 STATE_PROOF_BYTES_MAX: Final = 64 * 1024
 
 KEY_FILE_BYTES_MAX: Final = 64 * 1024

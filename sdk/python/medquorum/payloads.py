@@ -45,9 +45,10 @@ class StateAnswer(RawBlock):
 
 
 class ChangeAnswer(RawBlock):
-    """A change of the validator set."""
+    """A change of the validator set; `recovery` is empty unless organisations named the set."""
 
     validators: str
+    recovery: str = ""
 
 
 class ValidatorsAnswer(msgspec.Struct):
@@ -97,7 +98,8 @@ def changes_of(answer: ValidatorsAnswer) -> list[SetChange]:
     """The changes of the validator set in an answer, not verified. Raises AnswerError."""
     try:
         return [
-            unpack_change(c.header, c.result, c.certificate, c.validators) for c in answer.history
+            unpack_change(c.header, c.result, c.certificate, c.validators, c.recovery)
+            for c in answer.history
         ]
     except (DecodeError, ValueError) as error:
         raise AnswerError(f"a validator set that cannot be read: {error}") from None

@@ -19,9 +19,11 @@ from medquorum.limits import (
     CERTIFICATE_BYTES_MAX,
     HEADER_BYTES_MAX,
     HISTORY_CHANGES_MAX,
+    RECOVERY_BYTES_MAX,
     RESULT_BYTES_MAX,
     VALIDATORS_BYTES_MAX,
 )
+from medquorum.recovery import Recovery
 
 
 class CertifiedFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -32,13 +34,16 @@ class CertifiedFile(msgspec.Struct, forbid_unknown_fields=True):
     certificate: str
 
 
-class ChangeFile(msgspec.Struct, forbid_unknown_fields=True):
-    """A change of the validator set in a file."""
+class ChangeFile(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A change of the validator set in a file. `recovery` stands there only if there was one, so
+    other changes are written as they were before there were recoveries.
+    """
 
     header: str
     result: str
     certificate: str
     validators: str
+    recovery: str = ""
 
 
 def pack(value: object) -> str:
@@ -64,6 +69,7 @@ def pack_changes(changes: Iterable[SetChange]) -> list[ChangeFile]:
             pack(change.at.result),
             pack(change.at.certificate),
             pack(change.validators),
+            "" if change.recovery is None else pack(change.recovery),
         )
         for change in changes
     ]
@@ -78,13 +84,16 @@ def unpack_certified(header: str, result: str, certificate: str) -> Certified:
     )
 
 
-def unpack_change(header: str, result: str, certificate: str, validators: str) -> SetChange:
-    """A change of the validator set from four base64url strings. Raises ValueError or a
-    DecodeError.
+def unpack_change(
+    header: str, result: str, certificate: str, validators: str, recovery: str = ""
+) -> SetChange:
+    """A change of the validator set from base64url strings; the last is empty if it was no
+    recovery. Raises ValueError or a DecodeError.
     """
     return SetChange(
         unpack_certified(header, result, certificate),
         unpack(ValidatorSet, validators, VALIDATORS_BYTES_MAX),
+        None if recovery == "" else unpack(Recovery, recovery, RECOVERY_BYTES_MAX),
     )
 
 
@@ -92,4 +101,6 @@ def unpack_changes(changes: Sequence[ChangeFile]) -> tuple[SetChange, ...]:
     """All changes of a file. Raises ValueError or a DecodeError."""
     if len(changes) > HISTORY_CHANGES_MAX:
         raise ValueError(f"more than {HISTORY_CHANGES_MAX} changes of the validator set")
-    return tuple(unpack_change(c.header, c.result, c.certificate, c.validators) for c in changes)
+    return tuple(
+        unpack_change(c.header, c.result, c.certificate, c.validators, c.recovery) for c in changes
+    )

@@ -122,6 +122,7 @@ class Receipt:
             signers=body.signers,
             events=tuple(proven.event for proven in self.events),
             certified_by=tuple(validators[index].key for index in signed),
+            recoveries=history.recoveries(header.height),
         )
 
     def _verify_transaction(self, header: Header) -> None:
@@ -176,7 +177,9 @@ class VerifiedReceipt:
 
     `code` is "ok", or says why the transaction was rejected at operation `failed_operation`; a
     rejected one changed nothing. `events` were emitted by this transaction; a receipt may show some
-    of them and leave others out. `time_ms` is block time, UTC.
+    of them and leave others out. `time_ms` is block time, UTC. `recoveries` is how often before
+    this block organisations named the validators because too many were lost: trust has then passed
+    through their root keys (docs/spec/disaster-recovery.md).
     """
 
     tx_id: bytes
@@ -191,6 +194,7 @@ class VerifiedReceipt:
     signers: tuple[bytes, ...]
     events: tuple[Event, ...]
     certified_by: tuple[bytes, ...]
+    recoveries: int
 
     @property
     def succeeded(self) -> bool:
