@@ -210,12 +210,7 @@ class BlockWork:
         # not put the chain to sleep until it is where it was.
         since_ms = max(self._now_ms(), self._chain.tip.time_ms)
         await asyncio.sleep(max(request.not_before_ms - since_ms, 0) / 1000)
-        transactions = self._pool.candidates(
-            txs_max=BLOCK_TXS_MAX,
-            bytes_max=BLOCK_BYTES_MAX,
-            operations_max=BLOCK_OPERATIONS_MAX,
-            valid_until_max=self._chain.tip.height + param(self._chain.view(), TX_WINDOW),
-        )
+        transactions = self._offered()
         tx_ids = tuple(tx.id for tx in transactions)
         header = Header(
             version=1,
@@ -231,6 +226,18 @@ class BlockWork:
         )
         self._inbox.post(
             BlockBuilt(request.height, request.round, header, encode(BlockBody(tx_ids)))
+        )
+
+    def _offered(self) -> Sequence[Transaction]:
+        """What a new block should hold; after a disaster, who votes on it, and nothing else."""
+        recovery = self._chain.recovery_transaction()
+        if recovery is not None:
+            return (recovery,)
+        return self._pool.candidates(
+            txs_max=BLOCK_TXS_MAX,
+            bytes_max=BLOCK_BYTES_MAX,
+            operations_max=BLOCK_OPERATIONS_MAX,
+            valid_until_max=self._chain.tip.height + param(self._chain.view(), TX_WINDOW),
         )
 
     async def _validate(self, block_hash: bytes, request: Validate) -> None:
@@ -284,6 +291,7 @@ class BlockWork:
             result_hash=tip.result_hash,
             time_ms=tip.time_ms,
             validators=tip.validators,
+            recovery=self._chain.recovery_due(),
         )
 
     async def refusal(

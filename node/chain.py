@@ -8,20 +8,29 @@ crash leaves a height whole or absent.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medquorum import merkle
 from medquorum.block import Header, Result, ValidatorSet
 from medquorum.certificate import CommitCertificate
 from medquorum.codec import encode
+from medquorum.errors import VerificationError
 from medquorum.genesis import Genesis
 from medquorum.invariants import InvariantBroken, require
+from medquorum.recovery import Recovery, recovery_in, verify_recovery
 from medquorum.transaction import Transaction
-from node.errors import DivergenceError, IdentityError
+from node.errors import DivergenceError, IdentityError, RecoveryRefusedError
+from node.ledger.codes import OK
+from node.ledger.errors import TxError
 from node.ledger.executor import Execution, Executor
 from node.ledger.genesis import genesis_changes
 from node.ledger.overlay import StateView
 from node.ledger.params import remembered_heights
+from node.ledger.recoveries import (
+    RecoveryDue,
+    recoveries_so_far,
+    require_recoverable,
+)
 from node.ledger.registry import Registry
 from node.recent import RecentProposers
 from node.replay import ReplayWindow
@@ -45,6 +54,8 @@ class Tip:
     round: int
     proposer: bytes
     validators: ValidatorSet
+    recovery: Recovery | None = None
+    """How organisations named `validators`, if the result of this height did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,7 @@ class ExecutedBlock:
     execution: Execution
     update: StateUpdate
     result: Result
+    recovery: Recovery | None
 
 
 class Chain:
@@ -89,6 +101,8 @@ class Chain:
         self._committed: list[Callable[[CommittedBlock], None]] = []
         self._open()
         self.tip = self._load_tip()
+        self._handed_in: Transaction | None = None
+        self._expected: Transaction | None = None
         self._recent = RecentProposers(self.blocks, self.tip.height, self.tip.validators)
         self._replay = ReplayWindow(
             self.tip.height,
@@ -124,6 +138,81 @@ class Chain:
         """Let `seen` answer from memory, which holds `replayable()` of the height at the start."""
         self._replay.absorb(tx_ids)
 
+    def adopt(self, handed_in: Transaction) -> None:
+        """Let the set that organisations named vote on the next height. It becomes durable with
+        the block of that height, of which `handed_in` is the first transaction.
+
+        Raises RecoveryRefusedError unless the recovery continues the tip, by every rule.
+        """
+        tip, blocks = self.tip, self.blocks
+        recovery = recovery_in(handed_in.body.operations)
+        header, result = blocks.header(tip.height), blocks.result(tip.height)
+        if recovery is None:
+            raise RecoveryRefusedError("recovery_form", "the transaction hands no recovery in")
+        if header is None or result is None or tip.height == 0:
+            raise RecoveryRefusedError("recovery_height", "there is no certified block yet")
+        if tip.recovery is not None:
+            if tip.recovery.statement == recovery.statement:
+                return
+            known = tip.recovery.statement.id().hex()
+            detail = f"{known} continues height {tip.height} already"
+            raise RecoveryRefusedError("recovery_second", detail)
+        view = self.view()
+        try:
+            validators = verify_recovery(
+                recovery,
+                header=header,
+                result=result,
+                validators=tip.validators,
+                counter=recoveries_so_far(view) + 1,
+            )
+            require_recoverable(view, recovery.statement)
+        except VerificationError as error:
+            raise RecoveryRefusedError(error.reason, error.detail) from None
+        except TxError as error:
+            raise RecoveryRefusedError("recovery_state", str(error)) from None
+        self._handed_in = handed_in
+        self.tip = replace(tip, validators=validators, recovery=recovery)
+        self._recent = RecentProposers(blocks, tip.height, validators)
+
+    def expect(self, handed_in: Transaction) -> None:
+        """Adopt the recovery as soon as the chain is here up to the height that it continues, which
+        may be now. Raises what `adopt` raises, also if the chain went on beyond it in another way.
+        """
+        recovery = recovery_in(handed_in.body.operations)
+        if recovery is None or recovery.statement.height == self.tip.height:
+            self.adopt(handed_in)
+            return
+        height = recovery.statement.height
+        if height > self.tip.height:
+            self._expected = handed_in
+            return
+        recorded = self.blocks.recovery(height + 1)
+        if recorded is None or recorded.statement != recovery.statement:
+            above = self.blocks.header(height + 1)
+            named = "" if above is None else f" (block {above.hash().hex()})"
+            raise RecoveryRefusedError(
+                "recovery_late",
+                f"height {height + 1} is certified here{named} and does not rest on this recovery",
+            )
+
+    def recovery_transaction(self) -> Transaction | None:
+        """The first transaction of the next block, if organisations named those who vote on it."""
+        return None if self.tip.recovery is None else self._handed_in
+
+    def recovery_due(self) -> RecoveryDue | None:
+        """What the next block must record, if organisations named those who vote on it."""
+        tip = self.tip
+        if tip.recovery is None:
+            return None
+        header, result = self.blocks.header(tip.height), self.blocks.result(tip.height)
+        if header is None or result is None:
+            raise InvariantBroken(f"height {tip.height} was recovered and is not stored")
+        statement = tip.recovery.statement
+        # What the tip's own result named is what the store says without the recovery.
+        replaced = self.blocks.validators(tip.height + 1)
+        return RecoveryDue(statement.id(), header, result, replaced, statement.counter)
+
     def known(self, transaction: Transaction) -> bool:
         """Whether the transaction is committed, at whatever height."""
         if transaction.body.valid_until > self.tip.height:
@@ -144,7 +233,11 @@ class Chain:
             execution.events_root,
             execution.next_validators.hash(),
         )
-        return ExecutedBlock(header, tuple(transactions), execution, update, result)
+        recovery = self.tip.recovery
+        if recovery is not None:
+            recorded = [outcome.code for outcome in execution.outcomes[:1]] == [OK]
+            require(recorded, f"height {header.height} does not record the recovery before it")
+        return ExecutedBlock(header, tuple(transactions), execution, update, result, recovery)
 
     def write(self, block: ExecutedBlock, certificate: CommitCertificate) -> CommittedBlock:
         """Make the block durable.
@@ -168,6 +261,7 @@ class Chain:
             outcomes=block.execution.outcomes,
             events=block.execution.events,
             next_validators=block.execution.next_validators,
+            recovery=block.recovery,
         )
         batch = Batch()
         self.blocks.stage(batch, committed)
@@ -191,6 +285,9 @@ class Chain:
             committed.next_validators,
         )
         self._recent.advance(header, committed.next_validators)
+        expected, self._expected = self._expected, None
+        if expected is not None:
+            self.expect(expected)
         self._replay.advance(header.height, block.transactions)
         for call in self._committed:
             call(committed)

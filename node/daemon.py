@@ -26,7 +26,13 @@ from node.app import Node, NodeKeys
 from node.backup.making import BackupMaker
 from node.config.load import Loaded
 from node.config.schema import Config, Devnet, Disk
-from node.errors import ChainReplaced, ConfigError, DivergenceError, IdentityError
+from node.errors import (
+    ChainReplaced,
+    ConfigError,
+    DivergenceError,
+    IdentityError,
+    RecoveryRefusedError,
+)
 from node.home import Home
 from node.ledger.errors import UnservedCodeError
 from node.modules import installed_registry
@@ -340,7 +346,10 @@ def _report(error: Exception, log: FilteringBoundLogger) -> Exit:
 
 _CAUSES: Final[tuple[tuple[tuple[type[BaseException], ...], Exit], ...]] = (
     ((UnservedCodeError,), Exit.CONFIG),
-    ((DivergenceError, DamagedError, DoubleSignRefusedError), Exit.CORRUPT),
+    (
+        (DivergenceError, RecoveryRefusedError, DamagedError, DoubleSignRefusedError),
+        Exit.CORRUPT,
+    ),
     ((InvariantBroken,), Exit.INTERNAL),
     ((DiskLowError, DiskFullError), Exit.DISK),
     ((ListenError, OSError, DiskError), Exit.TEMPORARY),

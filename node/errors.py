@@ -7,6 +7,7 @@ NodeError
 ├── ConfigError      the configuration cannot be used
 ├── IdentityError    keys, genesis and data directory do not belong together
 ├── ChainReplaced    a chain that begins with a snapshot is ready to be opened in place of this one
+├── RecoveryRefusedError  organisations named validators by a recovery that does not fit this chain
 └── DivergenceError  our result of a certified block is not the certified one: we must stop
 """
 
@@ -73,6 +74,17 @@ class ChainReplaced(NodeError):  # noqa: N818 - a request, not an error
     def __init__(self, height: int) -> None:
         super().__init__(f"a chain that begins after height {height} is ready")
         self.height = height
+
+
+class RecoveryRefusedError(NodeError):
+    """A disaster recovery does not continue the chain that is here. `reason` is a stable name of
+    the rule that it breaks.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
 
 
 class DivergenceError(NodeError):

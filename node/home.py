@@ -23,6 +23,11 @@ class Home:
         return self.root / "config" / "genesis.json"
 
     @property
+    def recovery_file(self) -> Path:
+        """The last disaster recovery that the operator applied, if there was one."""
+        return self.root / "config" / "recovery.json"
+
+    @property
     def node_key(self) -> Path:
         """Proves this daemon to the other members."""
         return self.root / "keys" / "node_key.json"

@@ -7,6 +7,7 @@ What is built here is not trusted by anybody: who receives it verifies it agains
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from medquorum.history import Certified, SetChange
 from medquorum.invariants import InvariantBroken
@@ -104,11 +105,9 @@ def certified_at(blocks: ChainStore, height: int) -> Certified | None:
 def history_before(blocks: ChainStore, height: int) -> tuple[SetChange, ...]:
     """Every change of the validator set below `height`, from the genesis on."""
     changes: list[SetChange] = []
-    for changed in blocks.validator_changes(1, HISTORY_CHANGES_MAX):
-        if changed >= height:
-            break
+    for changed, validators, recovery in islice(blocks.set_changes(height), HISTORY_CHANGES_MAX):
         certified = certified_at(blocks, changed)
         if certified is None:
             raise InvariantBroken(f"height {changed} changed the validators and is not stored")
-        changes.append(SetChange(certified, blocks.validators(changed + 1)))
+        changes.append(SetChange(certified, validators, recovery))
     return tuple(changes)

@@ -164,6 +164,21 @@ async def take_back_pending(node: Node) -> None:
         await node.threads.writer.run(pending.release, final)
     if raws:
         node.log.info("pending_recovered", count=len(raws), left=left)
+    await _hand_in_recovery(node)
+    node.chain.on_commit(lambda _: _recovery_reached(node))
+
+
+async def _hand_in_recovery(node: Node) -> None:
+    """If the next block must record a recovery: have its transaction where peers ask for it."""
+    first = node.chain.recovery_transaction()
+    if first is not None:
+        await node.intake.submit([first.raw], local=True, recovered=True)
+        node.log.warning("recovery_adopted", height=node.chain.tip.height)
+
+
+def _recovery_reached(node: Node) -> None:
+    if node.chain.recovery_transaction() is not None:
+        node.spawn(_hand_in_recovery(node))
 
 
 async def catch_up(node: Node) -> None:

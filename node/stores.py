@@ -16,6 +16,7 @@ from node.errors import IdentityError
 from node.home import Home
 from node.ledger.registry import Registry
 from node.pending import PendingLog
+from node.recovering import expect_installed
 from node.snapshots.beginning import put_in_place
 from storage.backends import open_backend
 from storage.files import DiskFiles, Files
@@ -86,6 +87,7 @@ def open_stores(
             registry=registry,
             validator=validator,
         )
+        expect_installed(home, stores.chain)
         return replace(stores, closing=opening.pop_all())
 
 

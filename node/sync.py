@@ -22,7 +22,7 @@ from medquorum.quorum import may_lie
 from medquorum.transaction import Transaction
 from node.blockwork import BlockWork
 from node.chain import Chain, ExecutedBlock
-from node.errors import DivergenceError
+from node.errors import DivergenceError, RecoveryRefusedError
 from node.limits import (
     PEERS_HEARD_MAX,
     SYNC_BLOCKS_PER_REQUEST,
@@ -31,6 +31,7 @@ from node.limits import (
     SYNC_TIMEOUT_MS,
 )
 from node.network import Network
+from node.recovering import adopt_from
 from node.threads import Threads
 from node.verifier import signatures_hold
 from node.wire import Blocks, CertifiedBlock, FrameKind, GetBlocks, Tip
@@ -242,8 +243,9 @@ class Sync:
             await self._work.apply(executed, block.certificate)
 
     async def _check(self, block: CertifiedBlock) -> list[Transaction]:
-        tip = self._chain.tip
         try:
+            await self._threads.ledger.run(adopt_from, self._chain, block)
+            tip = self._chain.tip
             verify_certificate(
                 engine=self._chain.genesis.engine,
                 header=block.header,
@@ -252,7 +254,7 @@ class Sync:
                 validators=tip.validators,
             )
             transactions = await self._threads.ledger.run(_decode_all, block.transactions)
-        except VerificationError as error:
+        except (VerificationError, RecoveryRefusedError) as error:
             raise BadBlockError(error.reason) from None
         except DecodeError as error:
             raise BadBlockError(error.code) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from medquorum.block import Event, Header, Result, TxOutcome, ValidatorSet
 from medquorum.certificate import CommitCertificate
 from medquorum.codec import encode
 from medquorum.invariants import require
+from medquorum.recovery import Recovery
 from storage import layout
 from storage.errors import DamagedStoreError, FormatError
 from storage.kv import KV, Batch, prefix_end
@@ -29,6 +31,7 @@ _TRANSACTIONS: Final = msgspec.msgpack.Decoder(tuple[bytes, ...])
 _OUTCOMES: Final = msgspec.msgpack.Decoder(tuple[TxOutcome, ...])
 _EVENTS: Final = msgspec.msgpack.Decoder(tuple[Event, ...])
 _VALIDATORS: Final = msgspec.msgpack.Decoder(ValidatorSet)
+_RECOVERY: Final = msgspec.msgpack.Decoder(Recovery)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class CommittedBlock:
     """A height that is final, with everything that its execution gave.
 
     `transactions` are the raw bytes; `tx_ids` and `outcomes` run parallel to them.
-    `next_validators` vote on the next height.
+    `next_validators` vote on the next height. `recovery` named those who voted on this one, if the
+    result of the height before did not.
     """
 
     header: Header
@@ -47,6 +51,7 @@ class CommittedBlock:
     outcomes: tuple[TxOutcome, ...]
     events: tuple[Event, ...]
     next_validators: ValidatorSet
+    recovery: Recovery | None = None
 
 
 class ChainStore:
@@ -107,6 +112,8 @@ class ChainStore:
         if result.next_validators_hash != header.validators_hash:
             key = layout.at_height(layout.VALIDATORS, height + 1)
             batch.put(key, encode(block.next_validators))
+        if block.recovery is not None:
+            batch.put(layout.at_height(layout.RECOVERY, height), encode(block.recovery))
         batch.put(layout.TIP, layout.pack_height(height))
 
     def tip(self) -> int:
@@ -175,6 +182,7 @@ class ChainStore:
             outcomes=outcomes,
             events=self.events(height),
             next_validators=self.validators(height + 1),
+            recovery=self.recovery(height),
         )
         # It may have been given up while it was read. The line is drawn before anything goes.
         return None if height < self.oldest_block() else found
@@ -190,20 +198,42 @@ class ChainStore:
         Any other height is a broken invariant.
         """
         require(1 <= height <= self.tip() + 1, f"no validators are known for height {height}")
-        stop = layout.at_height(layout.VALIDATORS, height + 1)
-        for _, data in self._kv.scan(layout.VALIDATORS, stop, reverse=True):
+        recovered, recovery = 0, None
+        for key, data in self._down_to(layout.RECOVERY, height):
+            recovered, recovery = layout.unpack_height(key[1:]), self._decode(_RECOVERY, data)
+        for key, data in self._down_to(layout.VALIDATORS, height):
+            if recovery is not None and recovered >= layout.unpack_height(key[1:]):
+                return recovery.statement.validator_set()
             return self._decode(_VALIDATORS, data)
         raise DamagedStoreError("the database", "there is no validator set")
 
-    def validator_changes(self, start: int, limit: int) -> tuple[int, ...]:
-        """The first `limit` heights from `start` on whose result changed the set, ascending."""
-        first = layout.at_height(layout.VALIDATORS, max(start, 1) + 1)
-        heights: list[int] = []
-        for key, _ in self._kv.scan(first, prefix_end(layout.VALIDATORS)):
-            if len(heights) >= limit:
-                break
-            heights.append(layout.unpack_height(key[1:]) - 1)
-        return tuple(heights)
+    def recovery(self, height: int) -> Recovery | None:
+        """How organisations named those who vote from `height` on; None if they did not."""
+        return self._read(_RECOVERY, layout.RECOVERY, height)
+
+    def set_changes(self, below: int) -> Iterator[tuple[int, ValidatorSet, Recovery | None]]:
+        """Each height lower than `below` after which another set votes than before, ascending, with
+        that set. After one height two may stand: its own change, and the recovery that followed.
+        """
+        found: list[tuple[int, ValidatorSet, Recovery | None]] = []
+        for key, data in self._range(layout.VALIDATORS, below):
+            found.append((layout.unpack_height(key[1:]) - 1, self._decode(_VALIDATORS, data), None))
+        for key, data in self._range(layout.RECOVERY, below):
+            recovery = self._decode(_RECOVERY, data)
+            after = recovery.statement.validator_set()
+            found.append((layout.unpack_height(key[1:]) - 1, after, recovery))
+        # The sort is stable: a recovery stays behind a change of the same height.
+        yield from sorted(found, key=lambda change: change[0])
+
+    def _range(self, prefix: bytes, below: int) -> Iterator[tuple[bytes, bytes]]:
+        """What holds from a height on that follows one from 1 to before `below`."""
+        start, stop = layout.at_height(prefix, 2), layout.at_height(prefix, max(below, 1) + 1)
+        return self._kv.scan(start, stop)
+
+    def _down_to(self, prefix: bytes, height: int) -> Iterator[tuple[bytes, bytes]]:
+        """The newest entry of `prefix` that holds at `height`, if there is one."""
+        stop = layout.at_height(prefix, height + 1)
+        return islice(self._kv.scan(prefix, stop, reverse=True), 1)
 
     def recent_tx_ids(self, from_height: int) -> Iterator[bytes]:
         """The ids of all transactions from this height to the tip, in order:

@@ -27,12 +27,15 @@ def stage_past(
 
 
 def stage_change(batch: Batch, change: SetChange) -> None:
-    """A height that changed the validator set, with its certificate."""
+    """A height after which another set votes, with its certificate."""
     certified = change.at
     height = certified.header.height
     _stage_head(batch, certified.header, certified.result)
     batch.put(layout.at_height(layout.CERTIFICATE, height), encode(certified.certificate))
-    batch.put(layout.at_height(layout.VALIDATORS, height + 1), encode(change.validators))
+    if change.recovery is None:
+        batch.put(layout.at_height(layout.VALIDATORS, height + 1), encode(change.validators))
+    else:
+        batch.put(layout.at_height(layout.RECOVERY, height + 1), encode(change.recovery))
 
 
 def stage_beginning(batch: Batch, tip: Certified) -> None:

@@ -149,6 +149,7 @@ _CHECKS: Final[dict[bytes, Check]] = {
     layout.HEADER_HASH: _of_block,
     layout.TX: _of_transaction,
     layout.VALIDATORS: _voters,
+    layout.RECOVERY: _voters,
     layout.STATE: _state,
     layout.HISTORY: _history,
     layout.PAGE: _page,

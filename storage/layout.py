@@ -13,6 +13,7 @@
   i       block hash (32)                 height (8)             the block with this hash is there
   t       transaction id (32)             height (8), index (4)  the transaction is there
   v       height                          ValidatorSet           from this height on, these vote
+  w       height                          Recovery               organisations named those who vote
   s       namespace, key                  value                  the key has this value now
   y       namespace, path, height         0, or 1 and a value    before this height, absent or this
   p       height, namespace, depth, path  page (pages.py)        this part of the tree since then
@@ -55,6 +56,7 @@ EVENTS: Final = b"e"
 HEADER_HASH: Final = b"i"
 TX: Final = b"t"
 VALIDATORS: Final = b"v"
+RECOVERY: Final = b"w"
 STATE: Final = b"s"
 HISTORY: Final = b"y"
 PAGE: Final = b"p"

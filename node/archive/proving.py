@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Final
+
+import msgspec
 
 from medquorum.block import Header, Result, ValidatorSet
 from medquorum.certificate import CommitCertificate
@@ -14,9 +17,13 @@ from medquorum.errors import DecodeError, VerificationError
 from medquorum.genesis import Genesis
 from medquorum.history import Certified, SetChange, ValidatorHistory
 from medquorum.limits import VALIDATORS_BYTES_MAX
+from medquorum.recovery import recovery_in
+from medquorum.transaction import Transaction
 from node.archive.format import ArchivedHeight, ArchiveReader
 from node.archive.writing import finished
 from node.checking.heights import CheckedHeight, RawHeight, check_heights
+
+_RAWS: Final = msgspec.msgpack.Decoder(tuple[bytes, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ class _Proof:
         self._engine = genesis.engine
         self._history = ValidatorHistory(genesis)
         self._parent = archive.head.parent
-        self._before: tuple[Header, Result] | None = None
+        self._before: Certified | None = None
 
     def run(self) -> Generator[None, None, Proven]:
         head = self._archive.head
@@ -73,11 +80,12 @@ class _Proof:
             transactions += len(self._height(entry.height, entry.content))
             places.append(Place(entry.offset, entry.digest))
             yield
-        last = None if self._before is None else self._before[1].hash()
+        last = None if self._before is None else self._before.result.hash()
         return Proven(tuple(places), transactions, self._parent, last or b"")
 
     def _height(self, height: int, content: ArchivedHeight) -> tuple[bytes, ...]:
         """Prove one height and go on to the next; the ids of its transactions."""
+        self._recovered(height, content)
         validators = encode(self._history.validators_at(height))
         raw = RawHeight(
             height, validators, content.header, content.result, content.certificate,
@@ -86,9 +94,28 @@ class _Proof:
         (checked,) = check_heights(self._chain_id, self._engine, [raw])
         header, result = self._sound(checked)
         self._follows(header, height)
-        self._changes(header, result, content)
-        self._parent, self._before = header.hash(), (header, result)
+        self._parent = header.hash()
+        self._before = self._changes(header, result, content)
         return checked.tx_ids
+
+    def _recovered(self, height: int, content: ArchivedHeight) -> None:
+        """If organisations named those who vote on this height, it begins with how they did."""
+        before = self._before
+        if before is None:
+            return
+        try:
+            header = decode(Header, content.header, size_max=len(content.header))
+            if header.validators_hash == self._history.validators_at(height).hash():
+                return
+            raws = _RAWS.decode(content.transactions)
+            first = [Transaction.decode(raw) for raw in raws[:1]]
+        except (DecodeError, msgspec.DecodeError):
+            # What is wrong with them is found where the height is checked.
+            return
+        recovery = recovery_in(first[0].body.operations) if first else None
+        if recovery is not None:
+            after = recovery.statement.validator_set()
+            self._history.extend([SetChange(before, after, recovery)])
 
     def _sound(self, checked: CheckedHeight) -> tuple[Header, Result]:
         for finding in checked.findings:
@@ -105,26 +132,27 @@ class _Proof:
             wrong = "the header is of another chain"
         elif header.parent != self._parent:
             wrong = "its parent is not the height before"
-        elif self._before is not None and header.parent_result != self._before[1].hash():
+        elif self._before is not None and header.parent_result != self._before.result.hash():
             wrong = "it names another result of the height before"
-        elif self._before is not None and header.time_ms <= self._before[0].time_ms:
+        elif self._before is not None and header.time_ms <= self._before.header.time_ms:
             wrong = "its time is not after that of the height before"
         if wrong is not None:
             raise VerificationError("archive_link", f"height {height}: {wrong}")
 
-    def _changes(self, header: Header, result: Result, content: ArchivedHeight) -> None:
+    def _changes(self, header: Header, result: Result, content: ArchivedHeight) -> Certified:
         """The set that votes on the next height stands in the file where it is another one."""
         where = f"height {header.height}"
         changed = result.next_validators_hash != header.validators_hash
         if changed != bool(content.validators):
             raise VerificationError("archive_validators", f"{where}: a set is missing or too many")
-        if not changed:
-            return
         try:
-            after = decode(ValidatorSet, content.validators, size_max=VALIDATORS_BYTES_MAX)
             certificate = decode(
                 CommitCertificate, content.certificate, size_max=len(content.certificate)
             )
+            certified = Certified(header, result, certificate)
+            if changed:
+                after = decode(ValidatorSet, content.validators, size_max=VALIDATORS_BYTES_MAX)
+                self._history.extend([SetChange(certified, after)])
         except DecodeError as error:
             raise VerificationError("archive_validators", f"{where}: {error}") from None
-        self._history.extend([SetChange(Certified(header, result, certificate), after)])
+        return certified

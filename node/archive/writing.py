@@ -14,6 +14,7 @@ from typing import BinaryIO, Final, NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from medquorum import merkle
+from medquorum.recovery import pack_recovery
 from node.archive.errors import UnarchivableError
 from node.archive.format import ArchivedChange, ArchivedHeight, ArchiveHead, framed, payload_of
 from node.archive.limits import ARCHIVE_HEIGHTS_MAX
@@ -100,7 +101,13 @@ def _head(blocks: ChainStore, chain_id: bytes, first: int, last: int) -> Archive
         parent=chain_id if below is None else below.hash(),
         root=_NO_ROOT,
         changes=tuple(
-            ArchivedChange(c.at.header, c.at.result, c.at.certificate, c.validators)
+            ArchivedChange(
+                c.at.header,
+                c.at.result,
+                c.at.certificate,
+                c.validators,
+                pack_recovery(c.recovery),
+            )
             for c in history_before(blocks, first)
         ),
     )

@@ -75,6 +75,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     validator: str = ""
     evidence: int = 0
     oldest_block: int = 1
+    recoveries: int = 0
     snapshot: Fetching | None = None
     pruning: Pruning | None = None
 
@@ -155,6 +156,10 @@ def _show(found: NodeStatus, complaints: list[str]) -> None:
             ("height", found.height),
             *([("blocks", f"from {found.oldest_block} on")] * (found.oldest_block > 1)),
             *([("pruning", _pruning_line(found.pruning))] * (found.pruning is not None)),
+            *(
+                [("recoveries", f"{found.recoveries}: 'medquorum query gov.recoveries'")]
+                * (found.recoveries > 0)
+            ),
             ("last block", f"{made:%Y-%m-%d %H:%M:%S} UTC, {age_s} s ago"),
             ("consensus", consensus_line(found)),
             ("peers", f"{connected} of {len(found.peers)} connected"),

@@ -16,6 +16,7 @@ from node.ledger.admission import Window
 from node.ledger.context import View
 from node.ledger.errors import AdmissionError, TxError
 from node.ledger.limits import BLOCK_BYTES_MAX, BLOCK_OPERATIONS_MAX, BLOCK_TXS_MAX
+from node.ledger.recoveries import RecoveryDue, recovery_refusal
 from node.ledger.registry import Registry
 
 
@@ -24,6 +25,7 @@ class Parent:
     """What the block must follow.
 
     `validators` is the set that votes on the block. Of height 0: the chain id as block hash.
+    `recovery` is what named that set, if the result of the parent did not.
     """
 
     height: int
@@ -31,6 +33,7 @@ class Parent:
     result_hash: bytes
     time_ms: int
     validators: ValidatorSet
+    recovery: RecoveryDue | None = None
 
 
 def check_block(
@@ -57,6 +60,7 @@ def check_block(
         or _check_transactions(
             header, transactions, chain_id, view=view, registry=registry, seen=seen
         )
+        or _check_recovery(parent.recovery, transactions, view)
     )
 
 
@@ -80,6 +84,12 @@ def _check_header(
     if time_ms_max is not None and header.time_ms > time_ms_max:
         return "time_ahead"
     return None
+
+
+def _check_recovery(
+    due: RecoveryDue | None, transactions: Sequence[Transaction], view: View
+) -> str | None:
+    return None if due is None else recovery_refusal(due, transactions, view)
 
 
 def _check_list(

@@ -62,6 +62,11 @@ class Context(View, Protocol):
         ...
 
     @property
+    def voters_hash(self) -> bytes:
+        """The hash of the validator set that votes on this block, as its header names it."""
+        ...
+
+    @property
     def state(self) -> WritableState:
         """The key space of the operation's own module.
 

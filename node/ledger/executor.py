@@ -267,6 +267,7 @@ class _BlockRun:
                 module=module,
                 height=self._header.height,
                 time_ms=self._header.time_ms,
+                voters_hash=self._header.validators_hash,
                 overlay=self.overlay,
                 position=self.position,
                 events=self._events.get(module, {}),

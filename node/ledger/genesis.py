@@ -49,6 +49,7 @@ def genesis_changes(genesis: Genesis, registry: Registry) -> Changes:
                 module=module.name,
                 height=0,
                 time_ms=genesis.time_ms,
+                voters_hash=genesis.validator_set().hash(),
                 overlay=overlay,
                 position=position,
                 events={},

@@ -15,7 +15,7 @@ from medquorum.codec import Bytes32, Hash, Height, Name, TimeMs, Wire
 from medquorum.invariants import require
 from medquorum.keys import PublicKey
 from node.ledger.context import View
-from node.ledger.tables import Table
+from node.ledger.tables import Table, WritableState
 
 NAMESPACE: Final = "governance"
 WHOLE_MODULE: Final = 0
@@ -115,6 +115,12 @@ def node_keys(view: View) -> Iterator[tuple[bytes, bytes]]:
         yield validator.node_key, validator.org
     for _, observer in OBSERVERS.rows(view.read(NAMESPACE)):
         yield observer.node_key, observer.org
+
+
+def file_keys(state: WritableState, validator: Validator) -> None:
+    """Remember whose the keys of a new validator are."""
+    DAEMON_KEYS.put(state, DaemonKey(validator.org, VOTE_USE), validator.key)
+    DAEMON_KEYS.put(state, DaemonKey(validator.org, NODE_USE), validator.node_key)
 
 
 def ever_connected(view: View, node_key: bytes) -> bool:

@@ -66,6 +66,7 @@ class ModuleContext:
         "height",
         "state",
         "time_ms",
+        "voters_hash",
     )
 
     def __init__(
@@ -74,12 +75,14 @@ class ModuleContext:
         module: str,
         height: int,
         time_ms: int,
+        voters_hash: bytes,
         overlay: BlockOverlay,
         position: Position,
         events: Mapping[str, frozenset[str]],
     ) -> None:
         self.height: Final = height
         self.time_ms: Final = time_ms
+        self.voters_hash: Final = voters_hash
         self.state: Final[WritableState] = overlay.namespace(module)
         self._module: Final = module
         self._overlay: Final = overlay

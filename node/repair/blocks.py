@@ -21,6 +21,8 @@ from medquorum.errors import DecodeError, VerificationError
 from medquorum.genesis import Genesis
 from medquorum.history import ValidatorHistory
 from medquorum.invariants import InvariantBroken
+from medquorum.limits import RECOVERY_BYTES_MAX
+from medquorum.recovery import Recovery, verify_recovery
 from node.checking.findings import Finding, Part, Report
 from node.checking.heights import CheckedHeight, RawHeight, check_heights
 from node.receipts import history_before
@@ -79,6 +81,7 @@ class BlockAudit:
         self._first = first
         self._last = last
         self._sets: list[tuple[int, bytes]] = []
+        self._recoveries: dict[int, Recovery] = {}
 
     def run(self, processes: int, progress: Progress) -> None:
         """Check all of them. A few are checked here, more by so many processes."""
@@ -149,9 +152,23 @@ class BlockAudit:
                 since = layout.unpack_height(key[1:])
                 if self._is_set(since, data):
                     sets.append((since, data))
+            self._load_recoveries(sets)
         except DamagedStoreError as error:
             self._report.add(Finding("validators", 0, "", error.detail))
         return sets
+
+    def _load_recoveries(self, sets: list[tuple[int, bytes]]) -> None:
+        """The sets that organisations named, each behind a change of the same height."""
+        for key, data in self._reader.scan(layout.RECOVERY, prefix_end(layout.RECOVERY)):
+            since = layout.unpack_height(key[1:])
+            try:
+                recovery = decode(Recovery, data, size_max=RECOVERY_BYTES_MAX)
+            except DecodeError as error:
+                self._report.add(Finding("validators", since, "", f"a recovery: {error}"))
+                continue
+            self._recoveries[since] = recovery
+            sets.append((since, encode(recovery.statement.validator_set())))
+        sets.sort(key=lambda known: known[0])
 
     def _is_set(self, since: int, data: bytes) -> bool:
         try:
@@ -189,11 +206,8 @@ class BlockAudit:
             return
         for wrong in self._wrong_in(header, checked.height, before):
             self._report.add(Finding("chain", checked.height, "", wrong))
-        result, named = checked.result, self._set_after(checked.height)
-        if result is not None and named.hash() != result.next_validators_hash:
-            self._report.add(
-                Finding("validators", checked.height + 1, "", "the result before names another set")
-            )
+        if checked.result is not None:
+            self._names_next(header, checked.result)
 
     def _wrong_in(self, header: Header, height: int, before: _Before) -> Iterator[str]:
         if header.height != height:
@@ -210,9 +224,29 @@ class BlockAudit:
         if before.result is not None and header.parent_result != before.result.hash():
             yield "it names another result of the height before"
 
-    def _set_after(self, height: int) -> ValidatorSet:
-        data = self._voters(height + 1)
-        return decode(ValidatorSet, data, size_max=len(data))
+    def _names_next(self, header: Header, result: Result) -> None:
+        """The result names who votes on the next height, or a recovery of this height does."""
+        after = header.height + 1
+        recovery = self._recoveries.get(after)
+        known = (data for since, data in reversed(self._sets) if since <= after)
+        data = next(known)
+        if recovery is not None:
+            # What it replaces stands before it in the order of the sets.
+            data = next(known)
+        named = decode(ValidatorSet, data, size_max=len(data))
+        if named.hash() != result.next_validators_hash:
+            self._report.add(
+                Finding("validators", after, "", "the result before names another set")
+            )
+        if recovery is None:
+            return
+        counter = sum(1 for since in self._recoveries if since <= after)
+        try:
+            verify_recovery(
+                recovery, header=header, result=result, validators=named, counter=counter
+            )
+        except VerificationError as error:
+            self._report.add(Finding("validators", after, "", f"the recovery: {error}"))
 
     def _indexed(self, checked: CheckedHeight) -> None:
         """The entries that lead to this height; that there are no others: see indexes.py."""

@@ -131,7 +131,7 @@ class PastAudit:
 
     def _alone(self, above: int) -> None:
         """Below `above` nothing leads to what is here, but to changes of the validators."""
-        changes = set(self._blocks.validator_changes(1, self._top))
+        changes = {height for height, _, _ in self._blocks.set_changes(self._top + 1)}
         for prefix, part in (
             (layout.HEADER, "a header"),
             (layout.RESULT, "a result"),

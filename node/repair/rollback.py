@@ -128,6 +128,7 @@ class Rollback:
         for prefix in _BLOCK:
             batch.delete(layout.at_height(prefix, height))
         batch.delete(layout.at_height(layout.VALIDATORS, height + 1))
+        batch.delete(layout.at_height(layout.RECOVERY, height))
 
     def _state(self, batch: Batch, height: int) -> None:
         """Values become what they were; pages of this height go, and the older ones, which were

@@ -10,9 +10,11 @@ from aiohttp import web
 
 from consensus.engine import EngineStatus
 from medquorum.genesis import dump as dump_genesis
+from node.chain import Chain
 from node.ledger.context import View
 from node.ledger.membership import NAMESPACE as MEMBERSHIP
 from node.ledger.params import PARAMS
+from node.ledger.recoveries import recoveries_so_far
 from node.reading import read_consistently
 from node.rpc.routes import JSON, Answer, AnyRoute, Call, Hex, Params, Route, answer
 from node.services import Pruning
@@ -71,7 +73,8 @@ class StatusDocument(msgspec.Struct, frozen=True):
     validator that proposes now: whom a Raft chain follows (empty while it elects one; `round` is
     its term), or whose turn it is. `evidence` counts the proofs of misbehaviour that it holds.
     Blocks, receipts and events are here from `oldest_block` on; `pruning` is null on a node that
-    never gives any up.
+    never gives any up. `recoveries` is how often organisations named the validators after a
+    disaster.
     """
 
     node: Hex
@@ -92,6 +95,7 @@ class StatusDocument(msgspec.Struct, frozen=True):
     validator: Hex
     evidence: int
     oldest_block: int
+    recoveries: int
     snapshot: FetchingDocument | None
     pruning: PruningDocument | None
 
@@ -149,10 +153,15 @@ class ParamsDocument(msgspec.Struct, frozen=True):
     params: list[ParamDocument]
 
 
+def _of_the_chain(chain: Chain) -> tuple[int, int]:
+    return chain.blocks.oldest_block(), recoveries_so_far(chain.view())
+
+
 async def get_status(call: Call[Params]) -> web.StreamResponse:
     """The node at a glance."""
     services = call.services
     tip, engine, sync = services.chain.tip, services.engine_status(), services.sync_status()
+    oldest, recoveries = await services.readers.run(_of_the_chain, services.chain)
     return answer(
         StatusDocument(
             node=services.node_key.hex(),
@@ -174,7 +183,8 @@ async def get_status(call: Call[Params]) -> web.StreamResponse:
             leader="" if engine is None else engine.proposer.hex(),
             validator=(services.validator_key or b"").hex(),
             evidence=len(services.evidence),
-            oldest_block=await services.readers.run(services.chain.blocks.oldest_block),
+            oldest_block=oldest,
+            recoveries=recoveries,
             snapshot=_fetching(services.fetching()),
             pruning=_pruning(services.pruner),
         )

@@ -104,10 +104,12 @@ def test_validators_change_at_the_height_after_the_result_that_names_them(kv: KV
         _commit(kv, store, next_block(store, 0, next_validators=following))
     expected = [FIRST, FIRST, SECOND, SECOND, THIRD, FIRST]
     assert [store.validators(height) for height in range(1, 7)] == expected
-    assert store.validator_changes(1, 10) == (2, 4, 5)
-    assert store.validator_changes(3, 1) == (4,)
-    assert store.validator_changes(0, 2) == (2, 4)
-    assert store.validator_changes(6, 10) == ()
+    assert [height for height, _, _ in store.set_changes(10)] == [2, 4, 5]
+    assert [height for height, _, _ in store.set_changes(5)] == [2, 4]
+    assert [after for _, after, _ in store.set_changes(5)] == [
+        store.validators(3), store.validators(5),
+    ]  # fmt: skip
+    assert list(store.set_changes(2)) == list(store.set_changes(0)) == []
     for unknown in (0, 7):
         with pytest.raises(InvariantBroken):
             store.validators(unknown)

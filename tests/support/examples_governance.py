@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from medquorum.codec import encode
+from medquorum.recovery import (
+    Authority,
+    KeyRow,
+    RecoveredValidator,
+    Recovery,
+    RecoveryStatement,
+    RootSignature,
+)
 from node.ledger.decisions import APPROVE
 from node.ledger.proposals import ParamSet, ProposalKind, ValidatorAdd
 from node.ledger.types.governance.bodies import (
@@ -55,8 +64,27 @@ def _pause(ledger: Ledger) -> Example:
     return Example(ledger.op("gov.pause", body), [first, second])
 
 
+def _recover(ledger: Ledger) -> Example:
+    """What the first block after a disaster holds: others than the state says vote on it."""
+    founder, vote = ledger.founders[0], some_key("vote after a disaster")
+    validator = RecoveredValidator(
+        vote.public,
+        some_key("node after a disaster").public,
+        founder.id,
+        possession(ledger, founder.id, vote),
+    )
+    kept = (ledger.height + 1, bytes(32), bytes(32))
+    statement = RecoveryStatement(ledger.chain_id, 1, *kept, (validator,), "site.lost")
+    root = Authority(founder.key.public, encode(KeyRow(b"", founder.id, 0, 0, 0)), ())
+    signature = founder.key.sign(statement.signing_bytes())
+    recovery = Recovery(statement, (), (RootSignature(root, signature),))
+    ledger.validators = statement.validator_set()
+    return Example(ledger.op("gov.recover", recovery), [founder])
+
+
 EXAMPLES = {
     "gov.propose": _propose,
+    "gov.recover": _recover,
     "gov.vote": _vote,
     "gov.execute": _execute,
     "gov.override": _override,

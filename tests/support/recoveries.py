@@ -92,7 +92,7 @@ class Disaster:
             node = key_for(f"{name} node").public
             validators.append(RecoveredValidator(vote.public, node, org_of(name), proof))
         return RecoveryStatement(
-            1, chain_id, counter, at.header.height, at.header.hash(), at.result.hash(),
+            chain_id, counter, at.header.height, at.header.hash(), at.result.hash(),
             tuple(validators), reason,
         )  # fmt: skip
 

@@ -72,7 +72,7 @@ class SignedChain:
         executed = chain.execute(header, transactions)
         payload = (header.hash(), executed.result.hash())
         message = vote_bytes(VoteTag.COMMIT, chain.chain_id, header.height, 0, payload)
-        keys = {key_of(f"vote{i}").public: key_of(f"vote{i}") for i in range(8)}
+        keys = {key_of(f"vote{i}").public: key_of(f"vote{i}") for i in range(10)}
         votes = {i: keys[members[i].key].sign(message) for i in self._signers if i < len(members)}
         assert len(votes) >= quorum("pbft", len(members))
         certificate = make_certificate(

@@ -11,8 +11,8 @@ from the certified state root, so whoever knows the genesis can check all of it,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Final, Literal
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Final
 
 from msgspec import Meta
 
@@ -41,12 +41,16 @@ from medquorum.statetree import (
     value_hash,
     verify_state,
 )
+from medquorum.transaction import Operation
 
 SIGNATURES_MAX: Final = VALIDATORS_MAX
 BINDING_BYTES_MAX: Final = 256
 KEYS_NAMESPACE: Final = "identity"
 """Where the ledger files keys."""
 KEYS_PREFIX: Final = b"k"
+RECOVER: Final = "gov.recover"
+"""The operation that records a recovery; its body is the recovery."""
+RECOVER_VERSION: Final = 1
 
 
 class RecoveredValidator(Wire):
@@ -67,7 +71,6 @@ class RecoveryStatement(Wire):
     `reason` is a token for people, e.g. `site.lost`.
     """
 
-    version: Literal[1]
     chain_id: Hash
     counter: Annotated[int, Meta(ge=1, le=2**32 - 1)]
     height: Annotated[int, Meta(ge=1, le=2**53 - 1)]
@@ -155,6 +158,19 @@ def pack_recovery(recovery: Recovery | None) -> bytes:
 def unpack_recovery(data: bytes) -> Recovery | None:
     """What `pack_recovery` packed. Raises a DecodeError."""
     return None if data == b"" else decode(Recovery, data, size_max=RECOVERY_BYTES_MAX)
+
+
+def recovery_in(operations: Sequence[Operation]) -> Recovery | None:
+    """The recovery that a transaction of these operations hands in, if that is all it does."""
+    if len(operations) != 1:
+        return None
+    operation = operations[0]
+    if (operation.type, operation.version) != (RECOVER, RECOVER_VERSION):
+        return None
+    try:
+        return decode(Recovery, operation.body, size_max=RECOVERY_BYTES_MAX)
+    except DecodeError:
+        return None
 
 
 def verify_recovery(

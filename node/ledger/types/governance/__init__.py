@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from medquorum.recovery import Recovery
 from node.ledger.membership import NAMESPACE
 from node.ledger.txtype import EventType, Module, Traffic, TxType
-from node.ledger.types.governance import effects, voting
+from node.ledger.types.governance import effects, recovering, voting
 from node.ledger.types.governance.bodies import (
     CastVote,
     EmergencyPause,
@@ -29,6 +30,9 @@ TYPES: Final = (
            "Answer for a change of validators that nodes hold for dangerous.", _GOVERNANCE),
     TxType("gov.pause", 1, EmergencyPause, effects.emergency_pause,
            "Pause a module for a short time, as two organisations.", _GOVERNANCE),
+    TxType("gov.recover", 1, Recovery, recovering.recover,
+           "Record who votes after a disaster, as organisations have signed.", _GOVERNANCE,
+           unstoppable=True),
 )  # fmt: skip
 
 EVENTS: Final = (
@@ -56,6 +60,11 @@ EVENTS: Final = (
         ("validator", "org", "successor"),
         "Its organisation votes again, with another key.",
     ),
+    EventType(
+        "gov.recovered",
+        ("counter", "statement", "kept", "reason"),
+        "Too many validators were lost; organisations have named those who vote from here on.",
+    ),
     EventType("gov.observers_changed", ("node_key",), "A daemon may or may no longer follow."),
     EventType("gov.param_changed", ("name", "value"), "A parameter changes with the next height."),
     EventType("gov.activation_set", ("name", "version", "height"), "Code runs from a height on."),
@@ -68,7 +77,7 @@ MODULE: Final = Module(
     types=TYPES,
     tables=TABLES,
     events=EVENTS,
-    queries=QUERIES,
+    queries=(*QUERIES, recovering.RECOVERIES_QUERY),
     params=PARAMS,
     due={voting.EXPIRE: voting.expire},
     genesis=effects.found,

@@ -6,7 +6,6 @@ from typing import assert_never
 
 import msgspec
 
-from medquorum.block import Validator
 from medquorum.genesis import Genesis
 from node.ledger.access import signer_with_role
 from node.ledger.codes import Code
@@ -20,11 +19,11 @@ from node.ledger.membership import (
     OBSERVERS,
     PAUSES,
     VALIDATORS,
-    VOTE_USE,
     Activation,
     DaemonKey,
     Observer,
     Pause,
+    file_keys,
     validator_set,
 )
 from node.ledger.params import PARAMS, param
@@ -94,7 +93,7 @@ def emergency_pause(body: EmergencyPause, ctx: Context) -> None:
 def found(genesis: Genesis, ctx: Context) -> None:
     """File the keys of the founding validators. The set itself is written by the core."""
     for validator in genesis.validators:
-        _file_keys(ctx, validator)
+        file_keys(ctx.state, validator)
 
 
 def _carry_out(content: GovernanceContent, ctx: Context) -> None:
@@ -152,7 +151,7 @@ def _change_validators(content: ValidatorChange, ctx: Context) -> None:
     after = validators_after(before, content)
     VALIDATORS.put(ctx.state, after)
     for new in newcomers(before, after):
-        _file_keys(ctx, new)
+        file_keys(ctx.state, new)
         OBSERVERS.delete(ctx.state, new.node_key)
     ctx.emit("gov.validators_changed", count=len(after.validators))
 
@@ -191,11 +190,6 @@ def _reinstate(content: ValidatorReinstate, ctx: Context) -> None:
         validator=content.key, org=row.org, successor=content.new_key,
     )  # fmt: skip
     _change_validators(content, ctx)
-
-
-def _file_keys(ctx: Context, validator: Validator) -> None:
-    DAEMON_KEYS.put(ctx.state, DaemonKey(validator.org, VOTE_USE), validator.key)
-    DAEMON_KEYS.put(ctx.state, DaemonKey(validator.org, NODE_USE), validator.node_key)
 
 
 def _pause(ctx: Context, module: str, until_ms: int) -> None:

@@ -11,6 +11,7 @@ from medquorum.codec import U32, Height, Name, Wire
 from node.ledger.decisions import PROPOSALS, VOTES
 from node.ledger.membership import ACTIVATIONS, DAEMON_KEYS, OBSERVERS, PAUSES, VALIDATORS
 from node.ledger.params import PARAMS
+from node.ledger.recoveries import RECOVERIES
 from node.ledger.suspensions import CHARGES, SUSPENSIONS
 from node.ledger.tables import Table
 
@@ -59,4 +60,5 @@ TABLES: Final = (
     OVERRIDES,
     SUSPENSIONS,
     CHARGES,
+    RECOVERIES,
 )
