@@ -25,6 +25,7 @@ from storage.files import TEMP_SUFFIX, DiskFiles
 from storage.kv import KV, Reader
 
 T = TypeVar("T")
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _NO_ROOT: Final = bytes(32)
 _PARTS: Final = (
     layout.HEADER,
@@ -69,18 +70,29 @@ def writing(
     head = _head(ChainStore(kv), chain_id, first, last)
     if path.exists():
         raise UnarchivableError(f"{path} exists already")
-    temp = path.with_name(path.name + TEMP_SUFFIX)
+    temp = path.with_name(f".{path.name}{TEMP_SUFFIX}")
+    # What a crash left of it goes. A link that somebody put there is not followed.
+    temp.unlink(missing_ok=True)
     try:
-        with temp.open("wb") as stream:
-            temp.chmod(0o600)
+        with os.fdopen(os.open(temp, _NEW, 0o600), "wb") as stream:
             head = yield from _write(stream, kv, head)
             size = stream.tell()
-        files = DiskFiles()
-        files.rename(temp, path)
-        files.sync_directory(path.parent)
+        _name(temp, path)
     finally:
         temp.unlink(missing_ok=True)
     return Written(head, size)
+
+
+def _name(temp: Path, path: Path) -> None:
+    """Give it its name, durably, and never that of a file which came there meanwhile."""
+    files = DiskFiles()
+    try:
+        path.hardlink_to(temp)
+    except FileExistsError:
+        raise UnarchivableError(f"{path} exists already") from None
+    except OSError:  # of a file system that knows no second name
+        files.rename(temp, path)
+    files.sync_directory(path.parent)
 
 
 def _head(blocks: ChainStore, chain_id: bytes, first: int, last: int) -> ArchiveHead:

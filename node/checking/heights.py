@@ -8,7 +8,9 @@ database, the proof of an archive).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta
 
 from medquorum import merkle
 from medquorum.block import Event, Header, Result, TxOutcome, ValidatorSet
@@ -18,6 +20,13 @@ from medquorum.errors import DecodeError, VerificationError
 from medquorum.quorum import EngineName
 from medquorum.transaction import Transaction
 from node.checking.findings import Finding, Part
+from node.ledger.limits import BLOCK_TXS_MAX
+
+_Transactions = Annotated[tuple[bytes, ...], Meta(max_length=BLOCK_TXS_MAX)]
+_Outcomes = Annotated[tuple[TxOutcome, ...], Meta(max_length=BLOCK_TXS_MAX)]
+"""Bounded before anything is taken apart: a few bytes in an archive can say that millions follow,
+and each of them would take memory, and be a finding.
+"""
 
 
 class RawHeight(NamedTuple):
@@ -104,7 +113,7 @@ class _Check:
             self._found("certificate", str(error))
 
     def _transactions(self, header: Header | None) -> tuple[bytes, ...]:
-        listed = self._decode(tuple[bytes, ...], "transactions", self._raw.transactions)
+        listed = self._decode(_Transactions, "transactions", self._raw.transactions)
         if listed is None:
             return ()
         tx_ids: list[bytes] = []
@@ -126,7 +135,7 @@ class _Check:
         return tuple(tx_ids)
 
     def _outcomes(self, tx_ids: tuple[bytes, ...], result: Result | None) -> None:
-        outcomes = self._decode(tuple[TxOutcome, ...], "outcomes", self._raw.outcomes)
+        outcomes = self._decode(_Outcomes, "outcomes", self._raw.outcomes)
         if outcomes is None:
             return
         if tuple(outcome.tx_id for outcome in outcomes) != tx_ids:

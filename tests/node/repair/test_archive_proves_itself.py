@@ -9,10 +9,13 @@ from pathlib import Path
 from zlib import compress, decompress
 
 import pytest
+from msgspec.structs import replace
 
 from medquorum import genesis as genesis_files
-from node.archive.format import ArchiveReader
+from medquorum import merkle
+from node.archive.format import ArchiveReader, framed, payload_of
 from node.home import Home
+from node.ledger.limits import BLOCK_TXS_MAX
 from storage import layout
 from storage.chain import ChainStore
 from tests.support.archives import (
@@ -166,6 +169,42 @@ def test_what_grows_beyond_the_limit_is_refused_and_not_kept(
     assert refusal(home, file)[0] == "archive_entry"
     monkeypatch.setattr("node.archive.format.ARCHIVE_HEAD_BYTES_MAX", 100)
     assert refusal(home, file)[0] == "archive_head"
+
+
+def test_a_few_bytes_that_promise_millions_of_parts_are_not_taken_apart(
+    home: Home, tmp_path: Path
+) -> None:
+    # Rule A4. Each part would take memory, and be told as a finding of its own.
+    file = tmp_path / "file"
+    archived(home, file, 6, 6)
+    with file.open("rb") as stream:
+        reader = ArchiveReader(stream)
+        (entry,) = reader.entries()
+    count = BLOCK_TXS_MAX + 1
+    for part, one in (
+        ("transactions", b"\xc4\x00"),
+        ("outcomes", b"\x94\xc4\x20" + bytes(32) + b"\x00\x00\x00"),
+    ):
+        many = b"\xdd" + count.to_bytes(4, "big") + count * one
+        bomb = payload_of(replace(entry.content, **{part: many}))
+        assert len(bomb.framed) < 10_000
+        head = replace(reader.head, root=merkle.root([bomb.digest]))
+        file.write_bytes(framed(head) + bomb.framed)
+        reason, detail = refusal(home, file)
+        assert (reason, f"length <= {BLOCK_TXS_MAX}" in detail) == (f"archive_{part}", True)
+
+
+def test_no_link_is_followed_and_no_file_of_others_written_to(home: Home, tmp_path: Path) -> None:
+    # Rule A1.
+    theirs = tmp_path / "theirs"
+    theirs.write_bytes(b"theirs")
+    (tmp_path / "file.tmp").write_bytes(b"also theirs")
+    (tmp_path / ".file.tmp").symlink_to(theirs)
+    created(home, tmp_path / "file", 1, 2)
+    assert theirs.read_bytes() == b"theirs"
+    assert (tmp_path / "file.tmp").read_bytes() == b"also theirs"
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "file.tmp", "theirs"]
 
 
 def test_no_file_is_replaced_and_none_is_left_of_what_cannot_be_made(
