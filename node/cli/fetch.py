@@ -23,6 +23,14 @@ class _Problem(msgspec.Struct):
     detail: str = ""
 
 
+class RefusedEnd(Ended):
+    """A node refused; `problem` is the code that it gave, or empty."""
+
+    def __init__(self, code: Exit, message: str, problem: str) -> None:
+        super().__init__(code, message)
+        self.problem = problem
+
+
 def get(
     rpc: str, path: str, query: dict[str, str] | None = None, *, timeout_s: float = 10.0
 ) -> bytes:
@@ -57,9 +65,11 @@ def _answered(request: Request, timeout_s: float) -> bytes:
             body: bytes = answer.read(_ANSWER_BYTES_MAX)
     except HTTPError as error:
         with error:
-            refusal = _refusal(error.read(_ANSWER_BYTES_MAX))
+            found = _refusal(error.read(_ANSWER_BYTES_MAX))
         code = Exit.TEMPORARY if error.code >= _RETRYABLE_FROM else Exit.NO
-        raise Ended(code, f"{url}: HTTP {error.code}{refusal}") from None
+        problem = "" if found is None else found.code
+        told = "" if found is None else f", {found.code}: {found.detail}"
+        raise RefusedEnd(code, f"{url}: HTTP {error.code}{told}", problem) from None
     except URLError as error:
         raise Ended(Exit.TEMPORARY, f"{url}: no answer ({error.reason})") from None
     except (OSError, ValueError) as error:
@@ -86,9 +96,8 @@ def _decoded(kind: type[T], base: str, body: bytes) -> T:
         raise Ended(Exit.CONFIG, f"{base} answers, but not as a node does") from None
 
 
-def _refusal(body: bytes) -> str:
+def _refusal(body: bytes) -> _Problem | None:
     try:
-        problem = msgspec.json.decode(body, type=_Problem)
+        return msgspec.json.decode(body, type=_Problem)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""
-    return f", {problem.code}: {problem.detail}"
+        return None

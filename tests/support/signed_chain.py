@@ -47,6 +47,10 @@ class SignedChain:
         key = key_of("org0")
         return make_transaction(self.chain.chain_id, key, self._nonce, valid_until=500)
 
+    def skip_nonces(self, count: int) -> None:
+        """Make other transactions from now on."""
+        self._nonce += count
+
     def grow(self, blocks: int, *, txs: int = 2) -> None:
         """Add blocks."""
         for _ in range(blocks):
