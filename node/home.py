@@ -73,6 +73,11 @@ class Home:
         return self.data / "before-migration"
 
     @property
+    def scratch(self) -> Path:
+        """What a tool needs while it runs. Worthless to every other process."""
+        return self.data / "scratch"
+
+    @property
     def snapshots(self) -> Path:
         """Snapshots of the ledger, and what is here of one that is being fetched."""
         return self.data / "snapshots"

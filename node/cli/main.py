@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from typing import Any, Final, NoReturn
 
 import click
@@ -115,10 +117,44 @@ def _reader() -> Iterator[None]:
         raise _ReaderGone from None
 
 
+class _Told(BaseException):
+    """The process was told to end. What a command has open is closed on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """Has SIGTERM and SIGHUP unwind a command, as SIGINT does: otherwise its scratch directories,
+    copies of the ledger among them, would stay for good. A second one ends the process at once, and
+    one that is ignored (nohup) is ignored further on.
+    """
+
+    def tell(number: int, _frame: object) -> NoReturn:
+        signal.signal(number, signal.SIG_DFL)
+        raise _Told(number)
+
+    asked = (signal.SIGTERM, signal.SIGHUP) if current_thread() is main_thread() else ()
+    numbers = [number for number in asked if signal.getsignal(number) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, tell)
+    try:
+        yield
+    except _Told as told:
+        # Whoever waits for the process is to see how it ended.
+        os.kill(os.getpid(), told.number)
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def ended(run: Callable[[], object]) -> NoReturn:
     """Run a command and end the process as it ended."""
     try:
-        result = run()
+        with _told_to_end():
+            result = run()
         with _reader():
             sys.stdout.flush()
     except Ended as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +16,7 @@ from node.home import Home
 from node.modules import installed_registry
 from node.repair.errors import UnrepairableError
 from node.repair.reexecution import Divergence, Reexecution
+from node.repair.scratch import scratch_directory
 from storage.chain import ChainStore
 from storage.leveldb import LevelDB
 
@@ -35,13 +35,10 @@ def replay(home: Path, last: int | None, as_json: bool) -> Exit:
     Works in a scratch directory in the home and changes nothing.
     """
     began_s = time.monotonic()
-    with (
-        stopped_node(Home(home)) as node,
-        tempfile.TemporaryDirectory(dir=node.home.data, prefix="replay-") as name,
-    ):
-        leaves = Path(name) / "leaves"
+    with stopped_node(Home(home)) as node, scratch_directory(node.home) as folder:
+        leaves = folder / "leaves"
         leaves.mkdir()
-        with closing(LevelDB(Path(name) / "kv")) as scratch:
+        with closing(LevelDB(folder / "kv")) as scratch:
             run = Reexecution(
                 node.kv, node.genesis, installed_registry(), scratch=scratch, folder=leaves
             )

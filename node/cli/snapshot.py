@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -25,6 +25,7 @@ from node.snapshots.making import SnapshotWork, load_head, retain
 from storage.errors import BlobNotFoundError, DamagedBlobError
 from storage.kv import Snapshot
 from storage.leveldb import LevelDB
+from storage.lock import DataDirLock
 from storage.snapshots import SnapshotFiles, SnapshotName
 
 _NODES_OWN = "A node that runs makes its own: see 'snapshots' in the configuration."
@@ -106,8 +107,8 @@ def verify(home: Path, height: int | None, as_json: bool) -> Exit:
         raise Ended(Exit.CORRUPT, f"the head of the snapshot of height {name.height} is damaged")
     began_s = time.monotonic()
     try:
-        with tempfile.TemporaryDirectory(dir=place.snapshots, prefix="verify-") as scratch:
-            count = verify_snapshot(head, files, genesis, Path(scratch), open_kv=LevelDB)
+        with _scratch(place.snapshots / "verify") as scratch:
+            count = verify_snapshot(head, files, genesis, scratch, open_kv=LevelDB)
     except (FalseSnapshotError, DamagedBlobError, BlobNotFoundError) as error:
         if name not in files.names():
             # The node that runs keeps the last ones, and this is not one of them any more.
@@ -124,6 +125,21 @@ def verify(home: Path, height: int | None, as_json: bool) -> Exit:
     else:
         fields(list(shown.items()))
     return Exit.OK
+
+
+@contextmanager
+def _scratch(directory: Path) -> Iterator[Path]:
+    """An empty directory, for one process at a time: what one that was killed left can so be told
+    from what another needs. Raises DataDirLockedError.
+    """
+    with DataDirLock(directory):
+        try:
+            for left in directory.iterdir():
+                if left.is_dir():
+                    shutil.rmtree(left)
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _chosen(files: SnapshotFiles, height: int | None) -> SnapshotName:

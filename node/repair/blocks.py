@@ -8,19 +8,24 @@ certified.
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor as Pool
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
+from threading import Thread
+from typing import NoReturn
 
 from medquorum.block import Header, Result, ValidatorSet
 from medquorum.codec import decode, encode
 from medquorum.errors import DecodeError, VerificationError
 from medquorum.genesis import Genesis
 from medquorum.history import ValidatorHistory
-from medquorum.invariants import InvariantBroken
+from medquorum.invariants import InvariantBroken, require
 from medquorum.limits import RECOVERY_BYTES_MAX
 from medquorum.recovery import Recovery, verify_recovery
 from node.checking.findings import Finding, Part, Report
@@ -57,6 +62,21 @@ class _Before:
 
     header: Header | None
     result: Result | None
+
+
+def _follow_parent() -> None:
+    """For a process of the pool: to end when the one that started it does, however it does, for it
+    would wait for jobs for ever; and to leave Ctrl-C, which reaches both, to that one.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    require(parent is not None, "a process of the pool has a parent")
+    Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(process: BaseProcess) -> NoReturn:
+    process.join()
+    os._exit(1)
 
 
 class BlockAudit:
@@ -104,7 +124,9 @@ class BlockAudit:
             for job in self._jobs():
                 yield from check_heights(self._chain_id, self._genesis.engine, job)
             return
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(
+            processes, mp_context=get_context("spawn"), initializer=_follow_parent
+        ) as pool:
             yield from self._spread(pool)
 
     def _spread(self, pool: Pool) -> Iterator[CheckedHeight]:

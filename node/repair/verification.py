@@ -7,7 +7,6 @@ is left below its oldest block is checked too.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from node.repair.indexes import check_strays
 from node.repair.limits import PAGES_HELD_MAX
 from node.repair.past import PastAudit
 from node.repair.reexecution import Reexecution
+from node.repair.scratch import scratch_directory
 from node.repair.surroundings import check_logs, check_reached, check_sign_state, check_vault
 from storage.chain import ChainStore
 from storage.errors import DamagedStoreError
@@ -137,8 +137,7 @@ class Verification:
             self.report.add(Finding("state", tip, "", error.detail))
 
     def _execute(self, last: int, open_kv: Callable[[Path], KV]) -> None:
-        with tempfile.TemporaryDirectory(dir=self._home.data, prefix="verify-") as name:
-            folder = Path(name)
+        with scratch_directory(self._home) as folder:
             (folder / "leaves").mkdir()
             with closing(open_kv(folder / "kv")) as scratch:
                 run = Reexecution(

@@ -82,7 +82,7 @@ def put_in_place(home: Home) -> bool:
     one that this finishes to put in place (P7).
     """
     files = DiskFiles()
-    for left in (home.chain_building, _scratch(home.chain_building)):
+    for left in (home.chain_building, _scratch(home.chain_building), home.scratch):
         shutil.rmtree(left, ignore_errors=True)
     if not home.chain_ready.exists():
         return False
