@@ -17,25 +17,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Final
-from zlib import crc32
 
 import lmdb
-import msgspec
 
 from medquorum.invariants import InvariantBroken, require
 from storage import limits
 from storage.errors import DamagedStoreError, DiskFailedError, DiskFullError, StorageError
 from storage.files import FULL, DiskFiles
 from storage.kv import Batch, Snapshot
+from storage.lmdbentries import LONG, SHORT_BYTES_MAX, changed_rest, entry_of, opened, sealed
 
 DATA_NAME: Final = "data.mdb"
 _COMPACTED: Final = "compacted.tmp"
-_CHECK_BYTES: Final = 4
-_SHORT_BYTES_MAX: Final = 510
-"""A key up to this is stored as it is; a longer one in the entry of its first so many bytes."""
-_LONG: Final = b"\x00"
-_Rest = list[tuple[bytes, bytes]]
-_REST: Final = msgspec.msgpack.Decoder(_Rest)
 _DAMAGED: Final = (
     lmdb.CorruptedError,
     lmdb.PageNotFoundError,
@@ -265,8 +258,7 @@ class _View:
 
     def get(self, key: bytes) -> bytes | None:
         require(not self._closed, "the snapshot is closed")
-        short = len(key) <= _SHORT_BYTES_MAX
-        entry = key if short else key[:_SHORT_BYTES_MAX] + _LONG
+        entry = entry_of(key)
         if not entry:
             return None
         try:
@@ -274,10 +266,7 @@ class _View:
                 data = self._transaction.get(entry)
         except lmdb.Error as error:
             raise _typed(self._path, "read", error) from None
-        if data is None:
-            return None
-        value = _checked(self._path, entry, data)
-        return value if short else dict(_rest(self._path, value)).get(key[_SHORT_BYTES_MAX:])
+        return None if data is None else dict(opened(self._path, entry, data)).get(key)
 
     def scan(
         self, start: bytes, stop: bytes, *, reverse: bool = False, own: bool = False
@@ -302,10 +291,10 @@ class _View:
     ) -> Iterator[tuple[bytes, bytes]]:
         try:
             for entry, data in self._entries(start, stop, reverse=reverse):
-                value = _checked(self._path, entry, data)
-                for key, found in _expanded(self._path, entry, value, reverse=reverse):
+                pairs = opened(self._path, entry, data)
+                for key, value in reversed(pairs) if reverse else pairs:
                     if start <= key < stop:
-                        yield key, found
+                        yield key, value
         except lmdb.Error as error:
             raise _typed(self._path, "read", error) from None
         finally:
@@ -318,11 +307,11 @@ class _View:
         """The entries that hold keys of the range, and perhaps some beside it."""
         if stop <= start:
             return
-        low, high = start[:_SHORT_BYTES_MAX], stop[:_SHORT_BYTES_MAX] + _LONG
+        low, high = start[:SHORT_BYTES_MAX], stop[:SHORT_BYTES_MAX] + LONG
         with self._lock:
             cursor = self._transaction.cursor()
             if reverse:
-                more = cursor.prev() if cursor.set_range(high + _LONG) else cursor.last()
+                more = cursor.prev() if cursor.set_range(high + LONG) else cursor.last()
             else:
                 more = cursor.set_range(low)
         while more:
@@ -338,46 +327,13 @@ class _View:
 
 def _change(transaction: lmdb.Transaction[bytes], key: bytes, value: bytes | None) -> None:
     """Put or delete one key."""
-    if len(key) > _SHORT_BYTES_MAX:
-        entry = key[:_SHORT_BYTES_MAX] + _LONG
-        data = transaction.get(entry)
-        rest = {} if data is None else dict(_REST.decode(data[_CHECK_BYTES:]))
-        if value is None:
-            rest.pop(key[_SHORT_BYTES_MAX:], None)
-        else:
-            rest[key[_SHORT_BYTES_MAX:]] = value
-        key, value = entry, msgspec.msgpack.encode(sorted(rest.items())) if rest else None
+    entry = entry_of(key)
+    if entry != key:
+        value = changed_rest(transaction.get(entry), key, value)
     if value is None:
-        transaction.delete(key)
+        transaction.delete(entry)
     else:
-        transaction.put(key, crc32(value, crc32(key)).to_bytes(_CHECK_BYTES, "big") + value)
-
-
-def _checked(path: Path, entry: bytes, data: bytes) -> bytes:
-    """The value that was stored. Raises DamagedStoreError."""
-    value = data[_CHECK_BYTES:]
-    if crc32(value, crc32(entry)).to_bytes(_CHECK_BYTES, "big") != data[:_CHECK_BYTES]:
-        raise DamagedStoreError(path, f"the checksum of the key {entry.hex()} does not match")
-    return value
-
-
-def _expanded(
-    path: Path, entry: bytes, value: bytes, *, reverse: bool
-) -> Iterator[tuple[bytes, bytes]]:
-    """The keys of an entry with their values."""
-    if len(entry) <= _SHORT_BYTES_MAX:
-        yield entry, value
-        return
-    rest = _rest(path, value)
-    for suffix, found in reversed(rest) if reverse else rest:
-        yield entry[:_SHORT_BYTES_MAX] + suffix, found
-
-
-def _rest(path: Path, value: bytes) -> _Rest:
-    try:
-        return _REST.decode(value)
-    except msgspec.DecodeError as error:
-        raise DamagedStoreError(path, str(error)) from None
+        transaction.put(entry, sealed(entry, value))
 
 
 def _typed(path: Path, operation: str, error: lmdb.Error | OSError) -> StorageError:
