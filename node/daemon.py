@@ -23,7 +23,7 @@ from medquorum.kem import KemKey
 from medquorum.keyfile import load_kem_key, load_signing_key
 from medquorum.keys import SigningKey
 from node.app import Node, NodeKeys
-from node.backup.making import BackupMaker
+from node.backups import backup_directory, make_backups
 from node.config.load import Loaded
 from node.config.schema import Config, Devnet, Disk
 from node.errors import (
@@ -116,18 +116,6 @@ def load_genesis(home: Home) -> Genesis:
         raise IdentityError(f"{home.genesis_file}: {error.strerror}") from None
     except DecodeError as error:
         raise IdentityError(f"{home.genesis_file}: {error}") from None
-
-
-def backup_directory(home: Home, directory: str, *, key: str = "backup.directory") -> Path:
-    """Where backups go. Raises ConfigError if they would go with what they are a backup of. `key`
-    names the setting, which may be that of another directory with the same rule.
-    """
-    path = Path(directory)
-    if not path.is_absolute():
-        raise ConfigError(f"{key} is {directory}: an absolute path is wanted")
-    if path.resolve().is_relative_to(home.data.resolve()):
-        raise ConfigError(f"{key} is {directory}: that is in the data directory")
-    return path
 
 
 def load_keys(home: Home, config: Config, chain_name: str, passphrase: bytes | None) -> NodeKeys:
@@ -289,7 +277,7 @@ def _services(home: Home, node: Node, disk: DiskGuard) -> Services:
         peers=node.transport.peers_info,
         halted=node.halt_reason,
         fetching=node.snapshots.fetching.status,
-        backups=_backups(home, node),
+        backups=make_backups(home, node, _lines(node.config.disk), software=f"medquorum/{VERSION}"),
         pruner=make_pruner(node, _archive_directory(home, node.config)),
     )
 
@@ -298,23 +286,6 @@ def _archive_directory(home: Home, config: Config) -> Path | None:
     """Where old blocks go before they are given up, or None. Raises ConfigError."""
     name = config.pruning.archive_directory
     return backup_directory(home, name, key="pruning.archive_directory") if name else None
-
-
-def _backups(home: Home, node: Node) -> BackupMaker | None:
-    """What makes backups, or None if the configuration wants none."""
-    settings = node.config.backup
-    if not settings.directory:
-        return None
-    return BackupMaker(
-        node.stores.kv,
-        backup_directory(home, settings.directory),
-        chain_id=node.chain.chain_id,
-        keep=settings.keep,
-        software=f"medquorum/{VERSION}",
-        worker=node.threads.snapshots,
-        spawn=node.spawn,
-        log=node.log.bind(part="backup"),
-    )
 
 
 def _stop_signal() -> asyncio.Event:

@@ -70,6 +70,8 @@ async def run_node(
             node.work.announce_work()
             rpc, ops = await servers.start(node)
             ready(Endpoints(node.transport.port, rpc, ops))
+            if services.backups is not None:
+                running.append(group.create_task(services.backups.run()))
             await stop.wait()
             await node.leadership.hand_over()
             await servers.stop()

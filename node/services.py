@@ -60,6 +60,10 @@ class Backups(Protocol):
         """Back the last height up, and return when it is durable. Raises RefusedError."""
         ...
 
+    async def run(self) -> None:
+        """Make them by the clock, if they are to be."""
+        ...
+
 
 class Pruning(Protocol):
     """What gives old blocks up, as handlers and whoever runs it need it."""

@@ -2,6 +2,7 @@
 
 format     what a backup is made of
 making     makes one while the chain goes on
+schedule   has them made by the clock
 restoring  builds a chain from one, and proves it; needs the tools of node.repair, and so is nothing
            that the daemon knows
 """

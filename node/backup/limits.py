@@ -25,6 +25,12 @@ STEP_ENTRIES: Final = 500
 """Read for a backup in one go: a millisecond or two in which commits may wait."""
 STEP_REST_S: Final = 0.002
 """Between two such goes."""
+ROOM_LOOK_STEPS: Final = 64
+"""After so many goes the room of the disk is looked at again."""
+SCHEDULE_LOOK_S: Final = 60.0
+"""How often a schedule looks at the clock, which may be set meanwhile."""
+SCHEDULE_RETRY_S: Final = 600.0
+"""After a backup that was refused."""
 FILL_ENTRIES: Final = 4_096
 FILL_BYTES: Final = 16 * MIB
 """Restored in one batch, whichever is reached first."""

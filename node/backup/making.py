@@ -26,6 +26,7 @@ from node.backup.limits import (
     CHUNK_BYTES_TARGET_MAX,
     CHUNK_CUT,
     CHUNKS_MAX,
+    ROOM_LOOK_STEPS,
     STEP_ENTRIES,
     STEP_REST_S,
 )
@@ -168,6 +169,11 @@ def retain(files: SnapshotFiles, keep: int, made: SnapshotName) -> int:
     While a manifest cannot be read, nobody knows what it needs, and every chunk stays.
     """
     files.keep_last(keep, made)
+    return sweep(files)
+
+
+def sweep(files: SnapshotFiles) -> int:
+    """Delete the chunks that no backup needs; how many. None while a manifest cannot be read."""
     needed: set[bytes] = set()
     try:
         for name in files.names():
@@ -193,7 +199,9 @@ class BackupMaker:
         worker: Worker,
         spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]],
         log: FilteringBoundLogger,
+        short_of_room: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """`short_of_room` says why its disk is too full for a backup; it is called by `worker`."""
         self._kv = kv
         self._directory = directory
         self._chain_id = chain_id
@@ -202,6 +210,7 @@ class BackupMaker:
         self._worker = worker
         self._spawn = spawn
         self._log = log
+        self._short_of_room = short_of_room
         self._busy = False
 
     async def make(self) -> BackupMade:
@@ -249,19 +258,36 @@ class BackupMaker:
             raise UnmakeableBackupError("not_ready", f"{self._directory} is not there")
         with await self._worker.run(DataDirLock, self._directory):
             files = SnapshotFiles(self._directory)
+            await self._require_room()
             work = await self._worker.run(
                 BackupWork, view, files, chain_id=self._chain_id, software=self._software
             )
             try:
-                more = True
-                while more:
-                    more = await self._worker.run(work.step)
-                    await asyncio.sleep(STEP_REST_S)
+                await self._write(work)
                 made = await self._worker.run(work.finish, clock() - began_s)
                 await self._worker.run(retain, files, self._keep, made.name())
+            except (UnmakeableBackupError, DiskFullError):
+                # What it has written is half a backup, and its disk may be short of room.
+                await self._worker.run(sweep, files)
+                raise
             finally:
                 await self._worker.run(work.close)
         return made
+
+    async def _write(self, work: BackupWork) -> None:
+        steps, more = 0, True
+        while more:
+            more = await self._worker.run(work.step)
+            steps += 1
+            if steps % ROOM_LOOK_STEPS == 0:
+                await self._require_room()
+            await asyncio.sleep(STEP_REST_S)
+
+    async def _require_room(self) -> None:
+        """Raise UnmakeableBackupError before the disk of the backups is full."""
+        short = await self._worker.run(self._short_of_room)
+        if short is not None:
+            raise UnmakeableBackupError("disk_low", short)
 
 
 def _refusal(error: Exception) -> RefusedError:

@@ -156,7 +156,7 @@ class Snapshots(_Section, frozen=True):
 
 
 class Backup(_Section, frozen=True):
-    """Backups of the chain that operators ask for while the node runs."""
+    """Backups of the chain of a running node, by the clock or when an operator asks for one."""
 
     directory: Annotated[
         str,
@@ -166,6 +166,14 @@ class Backup(_Section, frozen=True):
         ),
     ] = ""
     keep: Annotated[Positive, Meta(description="How many backups are kept, the latest ones.")] = 24
+    every_hours: Annotated[
+        NonNegative,
+        Meta(
+            le=8_760,
+            description="A backup is made once in each so many hours, counted from midnight UTC of"
+            " 1970-01-01. 0: only when it is asked for.",
+        ),
+    ] = 0
 
 
 class Pruning(_Section, frozen=True):

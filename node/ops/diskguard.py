@@ -149,20 +149,25 @@ class DiskGuard:
             await asyncio.sleep(self._check_seconds)
 
     def _measure(self) -> DiskState:
-        found = self._statvfs(self._path)
-        free_bytes = found.f_bavail * found.f_frsize
-        free_percent = _percent(found.f_bavail, found.f_blocks)
-        free_inodes_percent = _percent(found.f_favail, found.f_files)
-        level = DiskLevel.OK
-        for line, reached in (
-            (self._lines.warn, DiskLevel.WARN),
-            (self._lines.refuse, DiskLevel.REFUSE),
-            (self._lines.stop, DiskLevel.STOP),
-        ):
-            lowest = min(free_percent, free_inodes_percent)
-            if free_bytes < line.bytes or lowest < line.percent:
-                level = reached
-        return DiskState(level, free_bytes, free_percent, free_inodes_percent)
+        return measure(self._path, self._lines, self._statvfs)
+
+
+def measure(path: Path, lines: Lines, statvfs: Callable[[Path], StatVfs] = os.statvfs) -> DiskState:
+    """How much room the file system that holds `path` has, by these lines. Raises OSError."""
+    found = statvfs(path)
+    free_bytes = found.f_bavail * found.f_frsize
+    free_percent = _percent(found.f_bavail, found.f_blocks)
+    free_inodes_percent = _percent(found.f_favail, found.f_files)
+    level = DiskLevel.OK
+    for line, reached in (
+        (lines.warn, DiskLevel.WARN),
+        (lines.refuse, DiskLevel.REFUSE),
+        (lines.stop, DiskLevel.STOP),
+    ):
+        lowest = min(free_percent, free_inodes_percent)
+        if free_bytes < line.bytes or lowest < line.percent:
+            level = reached
+    return DiskState(level, free_bytes, free_percent, free_inodes_percent)
 
 
 def _percent(part: int, whole: int) -> float:

@@ -16,10 +16,12 @@ from medquorum.codec import decode
 from node.backup.errors import UnmakeableBackupError
 from node.backup.format import BackupChunk, load_manifest
 from node.backup.making import BackupMade, BackupMaker, BackupWork, retain
-from node.daemon import backup_directory
+from node.backup.schedule import Backups, Surroundings
+from node.backups import backup_directory
 from node.errors import ConfigError
 from node.home import Home
 from node.ops.app import make_ops
+from node.ops.backupmetrics import BackupMetrics
 from storage.errors import DiskFailedError
 from storage.leveldb import LevelDB
 from storage.limits import VAULT_BLOB_BYTES_MAX
@@ -200,9 +202,20 @@ async def backed_up(
             spawn=group.create_task,
             log=structlog.wrap_logger(node.log, wrapper_class=log, processors=[]),
         )
-        async with served(make_ops(replace(node.services(), backups=maker))) as ops:
+        services = node.services()
+        backups = Backups(
+            maker.make,
+            every_hours=0,
+            around=Surroundings(services.now_ms, lambda: node.chain.tip.height, nothing_made),
+            watcher=BackupMetrics(services.metrics),
+        )
+        async with served(make_ops(replace(services, backups=backups))) as ops:
             yield node, ops, directory
     kv.close()
+
+
+async def nothing_made() -> None:
+    """When the last backup was made: never."""
 
 
 async def _post(ops: ClientSession) -> ClientResponse:

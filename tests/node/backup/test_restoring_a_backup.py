@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -283,6 +285,25 @@ def test_a_running_daemon_is_backed_up_and_goes_on_from_what_is_restored(
         status = json.loads(ok("status", "--rpc", made.rpc, "--json"))
         assert status["height"] == height
         assert daemon.stop() == 0
+
+
+def test_a_daemon_makes_backups_by_the_clock_and_the_metrics_say_so(
+    alone: tuple[Consortium, str], tmp_path: Path
+) -> None:
+    made, ops = alone
+    with started(made.home) as daemon:
+        height = commit_one(made, tmp_path)
+        assert daemon.stop() == 0
+    began = time.time_ns() // 10**9
+    with started(made.home, "--backup.every_hours", 1) as daemon:
+        daemon.read_until('"event": "backup_made"')
+        page = urlopen(f"{ops}/metrics", timeout=30).read().decode()  # noqa: S310 - our own
+        assert daemon.stop() == 0
+    lines = [line for line in page.splitlines() if line.startswith("medquorum_backup_last")]
+    figures = dict(line.split(" ") for line in lines)
+    assert float(figures["medquorum_backup_last_height"]) == height
+    assert float(figures["medquorum_backup_last_success_timestamp_seconds"]) >= began
+    assert [name.height for name in SnapshotFiles(tmp_path / "backups").names()] == [height]
 
 
 def test_a_daemon_that_makes_none_says_so(alone: tuple[Consortium, str]) -> None:
