@@ -36,6 +36,7 @@ from node.snapshots.limits import (
     SEARCHES_MAX,
     SILENCES_MAX,
 )
+from node.snapshots.making import sweep_unneeded
 from node.threads import Worker
 from node.wire import Snapshots
 from storage.errors import BlobNotFoundError, DamagedBlobError
@@ -58,7 +59,9 @@ class StateSync:
     """Lives on the event loop. `run` is called once.
 
     `height` is our tip. `build` makes the chain of a proven head whose chunks are here, ready to
-    take the place of ours; it runs on `worker` and raises FalseSnapshotError.
+    take the place of ours; it runs on `worker` and raises FalseSnapshotError. `room` is how many
+    bytes there may be of chunks: a head proves which state was certified, and not how many chunks
+    it takes, so that whoever makes it could fill the disk.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class StateSync:
         enabled: bool,
         height: Callable[[], int],
         build: Callable[[SnapshotHead], None],
+        room: Callable[[], int],
         worker: Worker,
         log: FilteringBoundLogger,
     ) -> None:
@@ -80,6 +84,7 @@ class StateSync:
         self._enabled = enabled
         self._height = height
         self._build = build
+        self._room = room
         self._worker = worker
         self._log = log
         self._met = asyncio.Event()
@@ -122,6 +127,8 @@ class StateSync:
             # What was fetched stays: as long as there is some, a lost peer is no reason to give up.
             fruitless = 0 if self._fetched > 0 else fruitless + 1
         self._status = None
+        if fruitless > 0:
+            await self._forget()
         self._log.info("state_sync_passed_over", reason="no_snapshot", height=self._height())
 
     async def _search(self) -> Found:
@@ -177,7 +184,7 @@ class StateSync:
         self._fetched = 0
         self._log.info("state_sync", height=name.height, digest=name.digest, count=len(offering))
         head = await self._head(name, offering)
-        if head is None or not await self._fetch(head, offering):
+        if head is None or not self._fits(head) or not await self._fetch(head, offering):
             return False
         try:
             await self._worker.run(self._build, head)
@@ -189,6 +196,7 @@ class StateSync:
             self._refuted.add(name.digest)
             for peer in offering:
                 self._punish(peer, f"false_{error.reason}")
+            await self._forget()
             return False
         except (BlobNotFoundError, DamagedBlobError) as error:
             # Our own disk lost what was checked when it came: fetch it again.
@@ -211,6 +219,26 @@ class StateSync:
             except DecodeError as error:
                 self._punish(peer, f"bad_snapshot_{error.code}")
         return None
+
+    async def _forget(self) -> None:
+        """Delete what was fetched in vain: each false snapshot could be as large as the disk.
+
+        With a block here, our own may be in the making, and its chunks are not told from these.
+        """
+        if self._height() == 0:
+            await self._worker.run(sweep_unneeded, self._files)
+
+    def _fits(self, head: SnapshotHead) -> bool:
+        """Whether there is room for it. If not, others may be smaller, or blocks are fetched."""
+        size, room = sum(ref.size for ref in head.manifest.chunks()), self._room()
+        if size <= room:
+            return True
+        digest = head.manifest.digest()
+        self._log.warning(
+            "snapshot_too_large", height=head.manifest.height, digest=digest, bytes=size
+        )
+        self._refuted.add(digest)
+        return False
 
     def _proven(self, name: SnapshotName, data: bytes) -> SnapshotHead:
         head = decode(SnapshotHead, data, size_max=HEAD_BYTES_MAX)

@@ -20,7 +20,7 @@ from node.snapshots.format import VERSION, ChunkRef, Manifest, SnapshotHead, mak
 from node.snapshots.limits import CHUNKS_MAX, HEAD_BYTES_MAX, STEP_REST_S
 from node.threads import Worker
 from storage.chain import CommittedBlock
-from storage.errors import DiskError
+from storage.errors import DiskError, StorageError
 from storage.kv import KV, Reader, Snapshot
 from storage.snapshots import SnapshotFiles, SnapshotName
 
@@ -113,6 +113,11 @@ def retain(files: SnapshotFiles, keep: int, made: SnapshotName) -> int:
     needed; how many chunks.
     """
     files.keep_last(keep, made)
+    return sweep_unneeded(files)
+
+
+def sweep_unneeded(files: SnapshotFiles) -> int:
+    """Delete the chunks that no snapshot here needs; how many."""
     heads = [load_head(files, name) for name in files.names()]
     return files.sweep({c.hash for head in heads if head for c in head.manifest.chunks()})
 
@@ -155,8 +160,12 @@ class SnapshotMaker:
         if self._busy:
             self._log.warning("snapshot_skipped", height=height, reason="busy")
             return
+        try:
+            view = self._kv.snapshot()
+        except StorageError as error:
+            self._log.warning("snapshot_failed", height=height, detail=str(error))
+            return
         self._busy = True
-        view = self._kv.snapshot()
         self._spawn(self._make(SnapshotWork(self._chain, view, self._files), view))
 
     async def _make(self, work: SnapshotWork, view: Snapshot) -> None:

@@ -5,6 +5,7 @@ one of its peers'.
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
@@ -22,6 +23,11 @@ from node.stores import Stores, open_database
 from node.threads import Worker
 from node.wire import FrameKind
 from storage.kv import KV
+
+
+def free_bytes(path: Path) -> int:
+    """What the file system of `path` has left for us."""
+    return shutil.disk_usage(path).free
 
 
 class Sharing:
@@ -61,6 +67,7 @@ class Sharing:
             enabled=config.sync.mode == "auto",
             height=self._height,
             build=self._build,
+            room=self._room,
             worker=worker,
             log=log,
         )
@@ -78,6 +85,10 @@ class Sharing:
 
     def _height(self) -> int:
         return self._chain.tip.height
+
+    def _room(self) -> int:
+        """Beside the chunks stands the database that is built from them."""
+        return free_bytes(self._home.data) // 2
 
     def _build(self, head: SnapshotHead) -> None:
         build_ready(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import structlog
 
 from medquorum.codec import encode
 from medquorum.errors import VerificationError
@@ -19,10 +20,12 @@ from node.receipts import history_before
 from node.snapshots.beginning import build_chain, mark_ready, put_in_place, verify_snapshot
 from node.snapshots.errors import FalseSnapshotError, UnmakeableError
 from node.snapshots.format import SnapshotHead, verify_head
-from node.snapshots.making import SnapshotWork, first_past, load_head, retain
+from node.snapshots.making import SnapshotMaker, SnapshotWork, first_past, load_head, retain
+from node.threads import Worker
 from storage import layout
-from storage.errors import BlobNotFoundError, DamagedBlobError
+from storage.errors import BlobNotFoundError, DamagedBlobError, DiskFailedError
 from storage.kv import Batch
+from storage.leveldb import LevelDB
 from storage.snapshots import SnapshotFiles, SnapshotName
 from tests.support.cluster import Cluster, key_of
 from tests.support.signed_chain import REGISTRY, SignedChain, open_leveldb
@@ -304,3 +307,30 @@ def test_what_cannot_be_made_says_why(
     monkeypatch.setattr("node.snapshots.cutting.CHUNK_BYTES_MAX", 200)
     with pytest.raises(UnmakeableError, match="bytes"):
         make(member, files)
+
+
+async def test_a_database_that_refuses_does_not_keep_the_next_snapshot_waiting(
+    member: SignedChain, files: SnapshotFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise DiskFailedError("the database", "read", "it hangs")
+
+    async with asyncio.TaskGroup() as group:
+        threads = Worker("snapshots", 1)
+        maker = SnapshotMaker(
+            member.chain,
+            member.kv,
+            files,
+            interval=1,
+            keep=2,
+            worker=threads,
+            spawn=group.create_task,
+            log=structlog.get_logger(),
+        )
+        member.chain.on_commit(maker.on_commit)
+        with monkeypatch.context() as broken:
+            broken.setattr(LevelDB, "snapshot", lambda _: refuse())
+            member.grow(1)
+        member.grow(1)
+    threads.close()
+    assert [name.height for name in files.names()] == [member.chain.tip.height]

@@ -208,7 +208,8 @@ async def test_a_state_that_nobody_certified_is_refuted_and_never_opened(
     async with three_with_snapshots(tmp_path) as cluster:
         for index in (0, 1, 2):
             node = cluster.node(index)
-            offer(node, forge(node.stores.snapshots))
+            forged = forge(node.stores.snapshots)
+            offer(node, forged)
         await cluster.start(LATE)
         late = cluster.node(LATE)
         short_bans(late, monkeypatch)
@@ -217,6 +218,32 @@ async def test_a_state_that_nobody_certified_is_refuted_and_never_opened(
         assert set(found) == {"false_snapshot_state"}
         assert late.chain.blocks.oldest_block() == 1
         assert not cluster.home(LATE).chain_ready.exists()
+        # What was fetched of it does not stay: it could be as large as the disk.
+        assert not late.stores.snapshots.chunks.has(forged.manifest.state[0].hash)
+
+
+async def test_one_that_would_fill_the_disk_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with three_with_snapshots(tmp_path) as cluster:
+        files = cluster.node(0).stores.snapshots
+        head = load_head(files, files.names()[-1])
+        assert head is not None
+        size = sum(ref.size for ref in head.manifest.chunks())
+        monkeypatch.setattr("node.snapshots.sharing.free_bytes", lambda _: 2 * size - 1)
+        asked: list[bytes] = []
+
+        async def noted(peer: bytes, _payload: bytes) -> None:
+            asked.append(peer)
+
+        for index in (0, 1, 2):
+            cluster.node(index).network.handle(FrameKind.GET_CHUNK, noted)
+        await cluster.start(LATE)
+        late = cluster.node(LATE)
+        found = reasons(late, monkeypatch)
+        assert await late.tracker.wait_height(HEIGHT, WAIT_S)
+        assert (found, asked) == ([], [])
+        assert late.chain.blocks.oldest_block() == 1
 
 
 async def test_more_honest_offers_than_may_be_lies_come_first_though_the_lie_is_newer(
