@@ -48,16 +48,24 @@ def codes(route: AnyRoute) -> tuple[str, ...]:
 
 
 class LargeBodies:
-    """Counts the large bodies that are in memory at once, over all routes of an application."""
+    """Counts the large bodies that are in memory at once, over all routes of an application.
+
+    A body is as large as it says it is; one that does not say may be as large as its route takes.
+    """
 
     def __init__(self, bodies_max: int = LARGE_BODIES_MAX) -> None:
         self._bodies_max = bodies_max
         self._count = 0
 
     @contextmanager
-    def one(self, route: AnyRoute) -> Iterator[None]:
-        """Hold a place while a request of this route is answered. Raises RefusedError."""
-        if route.body is None or route.body.bytes_max <= LARGE_BODY_BYTES:
+    def one(self, route: AnyRoute, declared_bytes: int | None) -> Iterator[None]:
+        """Hold a place while a request of this route is answered, if its body is large. Raises
+        RefusedError.
+        """
+        size = 0 if route.body is None else route.body.bytes_max
+        if declared_bytes is not None:
+            size = min(size, declared_bytes)
+        if size <= LARGE_BODY_BYTES:
             yield
             return
         if self._count >= self._bodies_max:
@@ -81,7 +89,7 @@ def endpoint(route: AnyRoute, services: Services, large: LargeBodies) -> Handler
         try:
             async with asyncio.timeout(limit_s):
                 await _reach(params, services)
-                with large.one(route):
+                with large.one(route, request.content_length):
                     body, media = await read_body(request, route)
                     return await route.handle(Call(request, services, params, body, media))
         except TimeoutError:
