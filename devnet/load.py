@@ -37,6 +37,7 @@ from devnet.netfile import NodeInfo
 from devnet.network import Network
 from devnet.processes import RunState
 from devnet.signing import Kind, Recipe, Signed, make
+from devnet.wards import admit
 from medquorum.client import Client
 from node.ledger.params import CORE_PARAMS, TX_WINDOW
 
@@ -74,6 +75,8 @@ async def run_load(
     urls = [node.url for node in nodes]
     async with Client(_running(network, nodes), genesis=network.genesis) as client:
         tills = await endow(network, client, plan.accounts)
+        if Kind.ANCHOR in plan.mix:
+            await admit(client, tills)
     recipe = make_recipe(network, tills, plan)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         height = await highest(session, urls)

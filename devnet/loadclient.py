@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import aiohttp
 import msgspec
@@ -18,9 +20,18 @@ _ELSEWHERE = frozenset({"halted", "disk_low", "not_ready", "internal"})
 
 
 class Refusal(msgspec.Struct):
-    """Why something was not taken: the code of the problem document."""
+    """Why something was not taken, of the problem document."""
 
     code: str
+    status: int = 0
+    retry_after_ms: int = 0
+
+
+class Refused(NamedTuple):
+    """The HTTP status, of a whole batch or of its part, and whether it said when to come back."""
+
+    status: int
+    told_when: bool
 
 
 class Fate(msgspec.Struct):
@@ -63,6 +74,8 @@ class Sender:
     session: aiohttp.ClientSession
     urls: Sequence[str]
     failovers: int = 0
+    refusals: Counter[Refused] = field(default_factory=Counter)
+    """Transactions that were refused, by how they were."""
 
     async def send(self, batch: Sequence[Signed], first: int) -> Answered | None:
         """The first answer, asking node `first` before the others. None if no node answers.
@@ -83,8 +96,15 @@ class Sender:
                 ) as response:
                     answer = await response.read()
                 if response.status == 200:  # noqa: PLR2004 - OK
-                    return Answered(node, msgspec.json.decode(answer, type=_Batch).results)
+                    fates = msgspec.json.decode(answer, type=_Batch).results
+                    for fate in fates:
+                        if fate.problem is not None:
+                            told = fate.problem.retry_after_ms > 0
+                            self.refusals[Refused(fate.problem.status, told)] += 1
+                    return Answered(node, fates)
                 problem = msgspec.json.decode(answer, type=Refusal)
+                told = "Retry-After" in response.headers
+                self.refusals[Refused(response.status, told)] += len(batch)
             except (*_FAILURES, msgspec.DecodeError):
                 continue
             fates = [Fate(tx.tx_id.hex(), "unknown", problem=problem) for tx in batch]

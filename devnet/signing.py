@@ -9,12 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from secrets import token_bytes
+from typing import Final
 
 from devnet.economy import BALANCE, Till
 from devnet.keys import DevnetKeys
 from medquorum.codec import Wire, encode
 from medquorum.transaction import Operation, build, sign
 from node.ledger.types.payments.bodies import AccountKind, AccountOpen, Memo, Transfer
+from node.ledger.types.records.bodies import AnchorRecord
+from node.ledger.types.records.classes import Confidentiality, RecordClass
+
+PATIENTS: Final = 16
+"""Pseudonyms of each hospital whose records load anchors (devnet/wards.py)."""
+_SIZE_BUCKET: Final = 12
 
 
 class Kind(StrEnum):
@@ -26,6 +33,8 @@ class Kind(StrEnum):
     """Opens an account: the state grows."""
     REFUSED = "refused"
     """Asks for more than there is: executed, rejected, and final all the same."""
+    ANCHOR = "anchor"
+    """Anchors a record of a patient: three rows are new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,8 @@ class Recipe:
     """(organisation, billing actor) of each hospital, in the order of its transactions."""
     accounts: int
     mix: tuple[tuple[Kind, int], ...]
+    operations: int = 1
+    """Of one transaction, all of the same kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,7 @@ def make(recipe: Recipe, count: int, valid_until: int) -> list[Signed]:
     tills = [Till(keys, org, clerk) for org, clerk in recipe.clerks]
     roots = [keys.org(till.org) for till in tills]
     clerks = [keys.actor(till.org, till.clerk) for till in tills]
+    gateways = [keys.gateway(till.org) for till in tills]
     draw = random.Random(token_bytes(16))
     kinds = draw.choices(
         [kind for kind, _ in recipe.mix], [weight for _, weight in recipe.mix], k=count
@@ -62,13 +74,18 @@ def make(recipe: Recipe, count: int, valid_until: int) -> list[Signed]:
     made = []
     for number, kind in enumerate(kinds):
         org = number % len(tills)
-        name, body = _operation(kind, draw, tills[org], recipe.accounts)
-        key = roots[org] if kind is Kind.ACCOUNT else clerks[org]
+        key = {Kind.ACCOUNT: roots, Kind.ANCHOR: gateways}.get(kind, clerks)[org]
         unsigned = build(
             chain_id=recipe.chain_id,
             nonce=token_bytes(16),
             valid_until=valid_until,
-            operations=[Operation(name, 1, encode(body))],
+            operations=[
+                Operation(name, 1, encode(body))
+                for name, body in (
+                    _operation(kind, draw, tills[org], recipe.accounts)
+                    for _ in range(recipe.operations)
+                )
+            ],
             signers=[key.public],
         )
         tx = sign(unsigned, [key])
@@ -88,6 +105,24 @@ def _operation(kind: Kind, draw: random.Random, till: Till, accounts: int) -> tu
             amount = 1 if kind is Kind.TRANSFER else BALANCE * accounts + 1
             body = Transfer(till.account(source), till.account(target), amount, Memo.SETTLEMENT)
             return "pay.transfer", body
+        case Kind.ANCHOR:
+            patient = patient_of(till.keys, till.org, draw.randrange(PATIENTS))
+            return "rec.anchor", AnchorRecord(
+                rec_id=token_bytes(32),
+                pid=patient,
+                record_class=RecordClass.OBSERVATION,
+                confidentiality=Confidentiality.N,
+                commitment=token_bytes(32),
+                ct_hash=token_bytes(32),
+                size_bucket=_SIZE_BUCKET,
+                custodian=till.keys.org_id(till.org),
+                fhir_type="observation",
+            )
+
+
+def patient_of(keys: DevnetKeys, org: str, number: int) -> bytes:
+    """The pseudonym of patient `number` of a hospital, among those whose records load anchors."""
+    return keys.seed("patient", org, str(number))
 
 
 def parse_mix(text: str) -> Mapping[Kind, int]:

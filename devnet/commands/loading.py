@@ -34,7 +34,8 @@ def _mix(_context: click.Context, _parameter: click.Parameter, value: str) -> Ma
     show_default=True,
     callback=_mix,
     metavar="KIND=WEIGHT,...",
-    help="transfer moves money, account makes the state grow, refused is executed and rejected.",
+    help="transfer moves money, account makes the state grow, anchor anchors a record of a patient,"
+    " refused is executed and rejected.",
 )
 @click.option(
     "--accounts",
