@@ -10,21 +10,27 @@ from pathlib import Path
 import click
 import msgspec
 
-from devnet.bench import consensus, snapshots
-from devnet.bench.e2e import Result, bench_manifest, run
-from devnet.bench.limits import Limits, measure
+from devnet.bench import commands, commands_load, consensus, snapshots
+from devnet.bench.e2e import Result, run
+from devnet.bench.facts import machine
+from devnet.bench.limits import measure
+from devnet.bench.output import (
+    emit,
+    folder_option,
+    json_option,
+    manifest_for,
+    print_limits,
+    print_machine,
+    running,
+    validators_option,
+)
 from devnet.commands import show
 from devnet.commands.context import engine_option
-from devnet.commands.running import bring_up
 from devnet.errors import DevnetError
-from devnet.layout import NetworkDir
-from devnet.manifest import DEFAULT_FILE, load_manifest
 from medquorum.errors import ClientError
 from medquorum.quorum import VALIDATORS_MAX, EngineName
 
 _COST = ("engine us", "signatures us", "decoding us", "total us")
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,26 +41,30 @@ def cli() -> None:
 @cli.command("limits")
 @json_option
 def limits_command(*, as_json: bool) -> None:
-    """What single steps cost on one core: verify, sign, hash, decode, fsync."""
+    """What single steps cost on one core: verify, sign, hash, decode, fsync, LevelDB, TLS, HTTP."""
+    facts = machine()
     measured = measure(Path.cwd())
     if as_json:
-        show.as_json(measured)
+        emit("limits", facts, measured, {})
     else:
-        _print_limits(measured)
+        print_machine(facts)
+        print_limits(measured)
 
 
 @cli.command("e2e")
-@click.option("-n", "--validators", type=click.IntRange(1, 16), default=4, show_default=True)
+@validators_option(4)
 @engine_option
-@click.option("--for", "seconds", type=click.FloatRange(1), default=10.0, show_default=True)
+@click.option(
+    "--for",
+    "seconds",
+    type=click.FloatRange(1),
+    default=60.0,
+    show_default=True,
+    help="Seconds at saturation, and at each of the loads below it.",
+)
 @click.option("--search", "search_s", type=click.FloatRange(1), default=3.0, show_default=True)
 @click.option("--accounts", type=click.IntRange(2), default=500, show_default=True)
-@click.option(
-    "--folder",
-    type=click.Path(file_okay=False, exists=True, path_type=Path),
-    default=Path.cwd,
-    help="On whose disk the nodes write. [the current one]",
-)
+@folder_option
 @json_option
 def e2e_command(
     *,
@@ -66,25 +76,21 @@ def e2e_command(
     folder: Path,
     as_json: bool,
 ) -> int:
-    """Throughput, latency and CPU time of a whole network on this machine. Takes about a minute.
+    """Throughput, latency and cost of a whole network on this machine. Takes about ten minutes.
 
     Exit code 1 if an accepted transaction was lost.
     """
-    manifest = load_manifest(
-        DEFAULT_FILE, name="bench", engine=engine, validators=validators, base_port=0
-    )
-    with tempfile.TemporaryDirectory(dir=folder, prefix="bench-") as place:
-        network = bring_up(NetworkDir(Path(place) / "bench"), bench_manifest(manifest))
-        try:
-            result = asyncio.run(
-                run(network, accounts=accounts, seconds=seconds, search_s=search_s)
-            )
-        finally:
-            network.stop(network.nodes)
-            network.close()
+    facts = machine()
+    limits = measure(folder)
+    with running(folder, manifest_for(engine, validators)) as network:
+        result = asyncio.run(
+            run(network, limits, accounts=accounts, seconds=seconds, search_s=search_s)
+        )
     if as_json:
-        show.as_json(result)
+        emit("e2e", facts, limits, result)
     else:
+        print_machine(facts)
+        print_limits(limits)
         _print(result)
     return 1 if result.lost else 0
 
@@ -104,11 +110,12 @@ def consensus_command(*, sizes: tuple[int, ...], as_json: bool) -> int:
 
     Exit code 1 if it costs more than its budget: 5 ms with 16 validators, 15 ms with 50.
     """
+    facts = machine()
     result = consensus.bench(measure(Path.cwd()), sizes or consensus.SIZES)
     if as_json:
-        show.as_json(result)
+        emit("consensus", facts, result.limits, result)
     else:
-        _print_limits(result.limits)
+        print_limits(result.limits)
         click.echo()
         _print_consensus(result)
     return 1 if any(one.within_budget is False for one in result.figures) else 0
@@ -116,21 +123,17 @@ def consensus_command(*, sizes: tuple[int, ...], as_json: bool) -> int:
 
 @cli.command("snapshots")
 @click.option("--keys", type=click.IntRange(1_000), default=100_000, show_default=True)
-@click.option(
-    "--folder",
-    type=click.Path(file_okay=False, exists=True, path_type=Path),
-    default=Path.cwd,
-    help="On whose disk the nodes write. [the current one]",
-)
+@folder_option
 @json_option
 def snapshots_command(*, keys: int, folder: Path, as_json: bool) -> None:
     """What a snapshot of so many values costs, what commits feel of it, and how long a node takes
     to begin with it. About a minute for each 200,000.
     """
+    facts = machine()
     with tempfile.TemporaryDirectory(dir=folder, prefix="bench-") as place:
         figures = snapshots.bench(Path(place), keys)
     if as_json:
-        show.as_json(figures)
+        emit("snapshots", facts, None, figures)
     else:
         shown = msgspec.to_builtins(figures)
         show.table(("figure", "value"), [(name, str(shown[name])) for name in shown])
@@ -158,23 +161,8 @@ def _print_consensus(result: consensus.Bench) -> None:
             )
 
 
-def _print_limits(limits: Limits) -> None:
-    show.table(
-        ("step", "one core"),
-        [
-            ("verify an Ed25519 signature", f"{limits.verify_us} us"),
-            ("sign", f"{limits.sign_us} us"),
-            ("hash a transaction", f"{limits.hash_us} us"),
-            (f"decode and check a transaction of {limits.tx_bytes} B", f"{limits.decode_us} us"),
-            ("append 4 KiB and fsync", f"{limits.fsync_us} us"),
-            ("cores", limits.cores),
-        ],
-    )
-
-
 def _print(result: Result) -> None:
-    _print_limits(result.limits)
-    saturation, half = result.saturation, result.half_load
+    saturation = result.saturation
     click.echo()
     show.table(
         ("under way", "committed/s", "CPU us/tx/validator"),
@@ -184,19 +172,47 @@ def _print(result: Result) -> None:
         ],
     )
     click.echo()
+    cost = saturation.per_tx
     show.table(
         ("figure", "value"),
         [
             ("engine", result.engine),
             ("validators", result.validators),
             (f"saturation, {saturation.seconds} s", f"{saturation.committed_per_second} tx/s"),
-            ("CPU per tx and validator", f"{saturation.cpu_us_per_tx_per_validator} us"),
             ("signature bound", f"{result.signature_bound_per_second} tx/s"),
             ("ratio to it", result.ratio_to_bound),
-            (f"latency at {half.rate:.0f} tx/s", f"p50 {half.p50_ms} ms, p99 {half.p99_ms} ms"),
+            ("CPU per tx and validator", f"{saturation.cpu_us_per_tx_per_validator} us"),
+            *(
+                [
+                    ("sent per tx and validator", f"{cost.wire_bytes} B"),
+                    ("disk per tx and validator", f"{cost.disk_bytes} B"),
+                    ("written per tx and validator", f"{cost.written_bytes} B"),
+                ]
+                if cost is not None
+                else []
+            ),
+            ("memory of a validator", f"{saturation.memory_peak_mib} MiB"),
+            ("before load", f"{result.memory_idle_mib} MiB"),
+            *(
+                (
+                    f"latency at {load.percent:g} %, {load.report.rate:.0f} tx/s",
+                    f"p50 {load.report.p50_ms} ms, p99 {load.report.p99_ms} ms"
+                    + ("" if load.sustained else ", NOT SUSTAINED"),
+                )
+                for load in result.loads
+            ),
             ("lost", result.lost),
         ],
     )
+
+
+for _command in (*commands.COMMANDS, *commands_load.COMMANDS):
+    cli.add_command(_command)
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 def main() -> None:
@@ -213,6 +229,13 @@ def main() -> None:
         sys.exit(error.exit_code)
     except ClientError as error:
         click.secho(f"Error: the network did not answer as it should: {error}", fg="red", err=True)
+        sys.exit(70)
+    except ExceptionGroup as group:
+        # Tasks that ran together fail together; what we expect to fail says all in one line.
+        known, rest = group.split((DevnetError, ClientError))
+        if known is None or rest is not None:
+            raise
+        click.secho(f"Error: {_first(known)}", fg="red", err=True)
         sys.exit(70)
     sys.exit(result if isinstance(result, int) else 0)
 

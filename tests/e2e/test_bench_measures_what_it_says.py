@@ -29,10 +29,18 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.engines(why="starts no network")
 def test_limits_are_measured_on_this_machine() -> None:
     ran = bench("limits", "--json")
-    limits = json.loads(ran.stdout)
+    measured = json.loads(ran.stdout)
+    limits = measured["limits"]
+    assert measured["bench"] == "limits"
+    assert measured["machine"]["cores"] == limits["cores"]
     # Verifying is two scalar multiplications, signing one, and hashing none.
     assert limits["verify_us"] > limits["sign_us"] > limits["hash_us"] > 0
     assert limits["fsync_us"] > 0
+    # Decoding encodes again and compares; a batch of a thousand keys is more than one of them.
+    assert limits["decode_us"] > limits["encode_us"] > 0
+    assert limits["leveldb_batch_us"] > limits["leveldb_key_us"] > 0
+    assert limits["tls_frame_us"] > 0
+    assert limits["http_us"] > 0
 
 
 def test_a_network_is_measured_and_leaves_nothing_behind(
@@ -41,17 +49,25 @@ def test_a_network_is_measured_and_leaves_nothing_behind(
     short = ("--for", "1", "--search", "1", "--accounts", "10", "-n", "1", "--engine", engine)
     ran = bench("e2e", *short, "--folder", str(tmp_path), "--json")
     assert ran.returncode == 0, ran.stderr
-    result = json.loads(ran.stdout)
+    measured = json.loads(ran.stdout)
+    result = measured["result"]
     assert result["engine"] == engine
     saturation = result["saturation"]
     assert saturation["committed_per_second"] > 0
     assert result["lost"] == 0
     # One process cannot have used more than all cores for as long as it was measured.
     used = saturation["cpu_us_per_tx_per_validator"] * saturation["committed_per_second"] / 1e6
-    assert 0 < used <= result["limits"]["cores"] * 1.1
+    assert 0 < used <= measured["limits"]["cores"] * 1.1
+    assert saturation["per_tx"]["cpu_us"] == saturation["cpu_us_per_tx_per_validator"]
+    # Nobody is there to be told, and whatever is committed is on the disk.
+    assert saturation["per_tx"]["wire_bytes"] == 0
+    assert saturation["per_tx"]["disk_bytes"] > measured["limits"]["tx_bytes"]
+    assert saturation["memory_peak_mib"] >= result["memory_idle_mib"] > 0
     assert 0 < result["ratio_to_bound"] < 1
-    half = result["half_load"]
-    # A search of a second may find too much, and then some of its half is refused.
-    assert 0 < half["accepted"] == half["committed"] <= half["sent"]
-    assert 0 < half["p50_ms"] <= half["p99_ms"]
+    assert [load["percent"] for load in result["loads"]] == [10, 50, 80]
+    for load in result["loads"]:
+        # A search of a second may find too much, and then some is refused.
+        report = load["report"]
+        assert 0 < report["accepted"] == report["committed"] <= report["sent"]
+        assert 0 < report["p50_ms"] <= report["p99_ms"]
     assert list(tmp_path.iterdir()) == []
