@@ -17,6 +17,7 @@ from storage import layout
 from storage.kv import KV, Batch, Reader, prefix_end
 from storage.state import newest_head, read_page
 from storage.tree import TreeRoot, walk
+from storage.unpacked import unpacked
 
 _KEYS: Final = msgspec.msgpack.Decoder(list[bytes])
 _PRESENT: Final = b"\x01"
@@ -92,7 +93,7 @@ def _give_up_below(kv: KV, height: int) -> None:
     """Delete what only states below `height` need, chunk by chunk, as StateStore.prune does."""
     for index, data in kv.scan(layout.STALE, layout.at_height(layout.STALE, height + 1)):
         batch = Batch()
-        for key in _KEYS.decode(data):
+        for key in unpacked(_KEYS, data):
             batch.delete(key)
         batch.delete(index)
         since, _ = layout.unpack_place(index[len(layout.STALE) :])

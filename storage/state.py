@@ -35,6 +35,7 @@ from storage.limits import STALE_CHUNK_KEYS_MAX, STATE_KEY_BYTES_MAX
 from storage.pagecache import PageCache
 from storage.pages import Page, check_page
 from storage.tree import Leaf, StoredPage, TreeRoot, TreeUpdate, walk
+from storage.unpacked import unpacked
 
 NO_HEIGHT: Final = -1
 """The height of a store that has not even a genesis state."""
@@ -266,7 +267,7 @@ class StateStore:
             if len(batch) >= batch_limit:
                 break
             since, _ = layout.unpack_place(index_key[1:])
-            for key in _KEYS.decode(data):
+            for key in unpacked(_KEYS, data):
                 batch.delete(key)
             batch.delete(index_key)
         deleted = len(batch)
@@ -349,7 +350,7 @@ def _head_record(head: _Head) -> _StateHead:
 
 
 def _decode_head(data: bytes) -> _Head:
-    record = _HEADS.decode(data)
+    record = unpacked(_HEADS, data)
     trees = {
         n.namespace: TreeRoot(n.root, layout.pack_height(n.version)) for n in record.namespaces
     }

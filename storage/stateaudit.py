@@ -18,6 +18,7 @@ from storage.pages import EMPTY, LEAF_BYTES, SLOTS, Page, check_page, page_key
 from storage.state import head_at, value_at
 from storage.statebuild import read_state
 from storage.tree import TreeRoot, walk
+from storage.unpacked import unpacked
 
 _KEYS: Final = msgspec.msgpack.Decoder(list[bytes])
 
@@ -189,7 +190,8 @@ def removed_since(reader: Reader, height: int) -> set[bytes]:
     start = layout.at_height(layout.DELETED, height + 1)
     keys: set[bytes] = set()
     for _, data in reader.scan(start, prefix_end(layout.DELETED)):
-        keys.update(_KEYS.decode(data))
+        removed = unpacked(_KEYS, data)
+        keys.update(removed)
     return keys
 
 

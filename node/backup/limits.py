@@ -34,5 +34,3 @@ SCHEDULE_RETRY_S: Final = 600.0
 FILL_ENTRIES: Final = 4_096
 FILL_BYTES: Final = 16 * MIB
 """Restored in one batch, whichever is reached first."""
-ENTRY_SHOWN_BYTES: Final = 64
-"""Of the key of a false entry."""

@@ -34,14 +34,14 @@ from node.backup.format import (
     decode_chunk,
     load_manifest,
 )
-from node.backup.limits import ENTRY_SHOWN_BYTES, FILL_BYTES, FILL_ENTRIES
+from node.backup.limits import FILL_BYTES, FILL_ENTRIES
 from node.chain import Chain
 from node.checking.findings import Report
 from node.ledger.registry import Registry
 from node.receipts import certified_at, history_before
 from node.repair.blocks import BlockAudit, Progress
 from node.repair.indexes import check_strays
-from node.repair.limits import PAGES_HELD_MAX
+from node.repair.limits import ENTRY_SHOWN_BYTES, PAGES_HELD_MAX
 from node.repair.past import PastAudit
 from node.snapshots.making import first_past
 from storage import layout

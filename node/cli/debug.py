@@ -13,7 +13,7 @@ from node.cli.options import NEW_FILE, home_option
 from node.home import Home
 from node.repair import dump
 from node.stores import open_database
-from storage.errors import DamagedError, DataDirLockedError
+from storage.errors import DataDirLockedError, StorageError
 from storage.lock import DataDirLock
 
 _TIMEOUT_S = 5.0
@@ -50,7 +50,8 @@ def dump_command(home: Path, file: Path) -> None:
             files |= _asked(f"http://{rpc.host}:{rpc.port}", "v1/status", "status.json")
             files |= _asked(f"http://{ops.host}:{ops.port}", "readyz", "readyz.json")
             files |= _asked(f"http://{ops.host}:{ops.port}", "metrics", "metrics.txt")
-        except DamagedError as error:
+        except StorageError as error:
+            # Whoever has to help is told so: it is when things are wrong that this is asked for.
             files["chain.txt"] = f"the database does not open: {type(error).__name__}\n".encode()
     dump.write(file, files)
     click.echo(f"{file}: {len(files)} files", err=True)

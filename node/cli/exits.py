@@ -66,8 +66,9 @@ _OURS: Final = ("medquorum.", "node.", "storage.", "p2p.", "consensus.")
 def ending_of(error: Exception) -> Exit | None:
     """The exit code of an error that is worth one line, or None for a bug of ours."""
     if isinstance(error, OSError):
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        return Exit.DISK if full else Exit.CONFIG
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return Exit.DISK
+        return Exit.TEMPORARY if error.errno == errno.EADDRINUSE else Exit.CONFIG
     for kind in type(error).__mro__:
         if kind.__name__ in _BY_CLASS and kind.__module__.startswith(_OURS):
             code = _BY_CLASS[kind.__name__]

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import click
 
+from node.cli.exits import Ended, Exit
 from node.cli.options import home_option
 from node.cli.stopped import stopped_node
 from node.home import Home
 from node.logs import configure
 from node.modules import installed_registry
 from node.repair.inspection import Inspected, serve
+from storage.chain import ChainStore
 
 
 @click.command("inspect")
@@ -30,6 +32,8 @@ def inspect(home: Path, port: int | None) -> None:
     there is no consensus, no peer and no vault.
     """
     with stopped_node(Home(home)) as node:
+        if ChainStore(node.kv).genesis() is None:
+            raise Ended(Exit.NO, "the database is empty: this node has never run")
         data = Inspected(node.home, node.config, node.genesis, installed_registry(), node.kv)
         asyncio.run(_until_stopped(data, node.config.rpc.port if port is None else port))
 

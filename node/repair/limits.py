@@ -23,3 +23,5 @@ DUMP_LOG_BYTES_MAX: Final = 1024 * 1024
 """The end of each log goes into a debug archive."""
 DUMP_LOG_VALUE_CHARS_MAX: Final = 512
 """What is longer in a log is not shown."""
+ENTRY_SHOWN_BYTES: Final = 64
+"""Of the key of an entry that is wrong."""

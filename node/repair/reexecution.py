@@ -87,6 +87,8 @@ class Reexecution:
 
         Raises UnrepairableError if no state can be had to start from, DamagedStoreError.
         """
+        if self._blocks.genesis() is None:
+            raise UnrepairableError("the database is empty: this node has never run")
         state, divergence = self._begin()
         if divergence is not None:
             return divergence

@@ -21,6 +21,7 @@ from storage.kv import KV, Batch, prefix_end
 from storage.reached import lower_reached
 from storage.state import head_at, oldest_state
 from storage.stateaudit import removed_since
+from storage.unpacked import unpacked
 
 _KEYS = msgspec.msgpack.Decoder(list[bytes])
 _BLOCK = (
@@ -111,7 +112,7 @@ class Rollback:
     def _history(self, height: int) -> Iterator[bytes]:
         """The keys of what the height wrote down about the one before."""
         for index in self._stale(height):
-            for key in _KEYS.decode(self._kv.get(index) or b"\x90"):
+            for key in unpacked(_KEYS, self._kv.get(index) or b"\x90"):
                 if key[:1] == layout.HISTORY:
                     yield key
 

@@ -21,12 +21,13 @@ from node.ledger.registry import Registry
 from node.repair.blocks import BlockAudit, Progress
 from node.repair.errors import UnrepairableError
 from node.repair.indexes import check_strays
-from node.repair.limits import PAGES_HELD_MAX
+from node.repair.limits import ENTRY_SHOWN_BYTES, PAGES_HELD_MAX
 from node.repair.past import PastAudit
 from node.repair.reexecution import Reexecution
 from node.repair.scratch import scratch_directory
 from node.repair.surroundings import check_logs, check_reached, check_sign_state, check_vault
 from storage.chain import ChainStore
+from storage.entries import wrong_with
 from storage.errors import DamagedStoreError
 from storage.kv import KV
 from storage.state import head_at, oldest_state
@@ -115,12 +116,17 @@ class Verification:
 
     def _every_entry(self) -> None:
         """Read the database from end to end: its checksums show what the disk has changed, also
-        where no other check looks, such as the history of the state.
+        where no other check looks, such as the history of the state. Each has a form, and says
+        nothing of heights that were not reached.
         """
         last = b""
+        tip = self._blocks.tip()
         try:
-            for key, _ in self._kv.scan(b"\x00", b"\xff"):
+            for key, value in self._kv.scan(b"\x00", b"\xff"):
                 last = key
+                wrong = wrong_with(key, value, tip)
+                if wrong is not None:
+                    self.report.add(Finding("database", 0, key[:ENTRY_SHOWN_BYTES].hex(), wrong))
                 self.report.looked_at("entries")
         except DamagedStoreError as error:
             self.report.add(Finding("database", 0, f"after {last.hex()}", str(error)))

@@ -36,6 +36,7 @@ DECIDED = [
     (storage.DiskFullError("x", "write", "full"), Exit.DISK),
     (storage.DiskFailedError("x", "fsync", "failed"), Exit.TEMPORARY),
     (OSError(errno.ENOSPC, "full"), Exit.DISK),
+    (OSError(errno.EADDRINUSE, "in use"), Exit.TEMPORARY),
     (PermissionError(errno.EACCES, "no", "/x"), Exit.CONFIG),
     (ValueError("a bug"), None),
 ]

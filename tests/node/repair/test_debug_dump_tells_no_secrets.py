@@ -15,7 +15,7 @@ from medquorum.codec import encode
 from node.home import Home
 from storage import layout
 from storage.journal import MempoolJournal
-from storage.kv import prefix_end
+from storage.kv import Batch, prefix_end
 from storage.lock import DataDirLock
 from storage.vault import VaultDirectory
 from tests.support.cli import ok, run
@@ -136,3 +136,12 @@ def test_an_archive_that_is_there_is_not_overwritten(home: Home, tmp_path: Path)
     target.write_bytes(b"mine")
     assert run("debug", "dump", target, "--home", home.root).exit_code == 78
     assert target.read_bytes() == b"mine"
+
+
+def test_it_is_made_also_of_a_database_that_does_not_open(tmp_path: Path) -> None:
+    home = make_stopped_home(tmp_path)
+    with opened(home) as kv:
+        batch = Batch()
+        batch.put(layout.FORMAT, layout.pack_height(99))
+        kv.write(batch, sync=True)
+    assert b"FormatError" in dumped(home, tmp_path)["chain.txt"]

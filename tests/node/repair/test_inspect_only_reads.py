@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -17,6 +20,8 @@ from node.logs import configure
 from node.repair.inspection import Inspected, ReadOnly, serve
 from storage import layout
 from storage.kv import Batch, prefix_end
+from storage.leveldb import LevelDB
+from tests.support.cli import run
 from tests.support.signed_chain import REGISTRY
 from tests.support.stopped_home import make_stopped_home, opened
 
@@ -81,3 +86,17 @@ async def test_writes_are_refused_by_a_code_and_nothing_changes(home: Home) -> N
 def test_the_store_itself_refuses_to_be_written(home: Home) -> None:
     with opened(home) as kv, pytest.raises(InvariantBroken, match="inspected"):
         ReadOnly(kv).write(Batch(), sync=True)
+
+
+def test_an_empty_database_and_a_port_in_use_are_said_and_are_no_bugs(
+    home: Home, tmp_path: Path
+) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        assert run("inspect", "--home", home.root, "--port", port).exit_code == 75
+    empty = Home(Path(shutil.copytree(home.root, tmp_path / "empty")))
+    shutil.rmtree(empty.chain)
+    LevelDB(empty.chain).close()
+    for command in ("inspect", "replay", "verify"):
+        result = run(command, "--home", empty.root)
+        assert (result.exit_code, "never run" in result.stderr) == (1, True), result.output

@@ -189,6 +189,37 @@ def test_a_byte_that_the_disk_flipped_is_damage_and_no_crash(home: Home) -> None
         assert "checksum" in result.output or "missing" in result.output
 
 
+@pytest.mark.parametrize(
+    "prefix", [layout.STATE_HEAD, layout.STALE, layout.DELETED, layout.HISTORY]
+)
+def test_what_only_history_and_pruning_read_is_looked_at_too(home: Home, prefix: bytes) -> None:
+    key = key_in(home, prefix)
+    with opened(home) as kv:
+        batch = Batch()
+        batch.put(key, b"\xff\xff")
+        kv.write(batch, sync=True)
+    result = run("verify", "--home", home.root, "--deep", "--json")
+    assert result.exit_code == 65, result.output
+    findings = json.loads(result.stdout)["findings"]
+    if prefix != layout.STATE_HEAD:
+        assert any(finding["key"] == key.hex() for finding in findings), findings
+    # Damage, and no bug of ours.
+    dump = run("debug", "dump", home.root / "dump.tar.gz", "--home", home.root)
+    assert dump.exit_code == 0, dump.output
+    for command in (("replay",), ("rollback", 7)):
+        assert run(*command, "--home", home.root).exit_code in {0, 1, 65}
+
+
+def test_an_entry_of_a_height_that_was_not_reached_is_named(home: Home) -> None:
+    key = layout.at_height(layout.VALIDATORS, TIP + 2)
+    with opened(home) as kv:
+        batch = Batch()
+        batch.put(key, b"voters that nobody agreed on")
+        kv.write(batch, sync=True)
+    _, document = verify(home, "--deep")
+    assert key.hex() in str(document["findings"])
+
+
 def test_heights_that_are_not_here_are_not_called_sound(home: Home) -> None:
     with opened(home) as kv:
         batch = Batch()
