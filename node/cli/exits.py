@@ -48,6 +48,7 @@ _BY_CLASS: Final[dict[str, Exit]] = {
     "VerificationError": Exit.CORRUPT,
     "DecodeError": Exit.CORRUPT,
     "DamagedError": Exit.CORRUPT,
+    "RecoveryRefusedError": Exit.NO,
     # This machine.
     "ConfigError": Exit.CONFIG,
     "IdentityError": Exit.CONFIG,

@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, Lazy]] = {
     "status": Lazy("node.cli.status", "status", "Show how a node is doing."),
     "node": Lazy("node.cli.node", "node", "Ask something of a running node, as its operator."),
     "halt": Lazy("node.cli.halt", "halt", "Look at the halt of a stopped node, and end it."),
+    "recovery": Lazy("node.cli.recovery", "recovery", "Go on after too many validators were lost."),
     "snapshot": Lazy("node.cli.snapshot", "snapshot", "Make and verify snapshots of the ledger."),
     "backup": Lazy("node.cli.backup", "backup", "Back the chain of a running node up."),
     "restore": Lazy("node.cli.restore", "restore", "Give a node its chain from a backup."),
