@@ -125,7 +125,7 @@ def _take_key(home: Home, validator_key: Path, suffix: str) -> None:
 
 
 def _suffix(statement: RecoveryStatement) -> str:
-    return f".before-recovery-{statement.counter}"
+    return f".before-recovery-{statement.counter}-{statement.id().hex()[:8]}"
 
 
 def _move(path: Path, suffix: str) -> None:
