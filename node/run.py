@@ -197,7 +197,9 @@ async def _prune(node: Node) -> None:
         await asyncio.sleep(PRUNE_INTERVAL_S)
         more = True
         while more:
-            more = await node.threads.writer.run(node.chain.state.prune, PRUNE_ENTRIES) > 0
+            count = await node.threads.writer.run(node.chain.state.prune, PRUNE_ENTRIES)
+            node.metrics.state_pruned(count)
+            more = count > 0
 
 
 async def _look_for_due_work(node: Node) -> None:

@@ -71,6 +71,10 @@ class Metrics:
         self._fsync = self._histogram("storage_fsync_seconds", "Until the device has it")
         self._pruned = self._counter("pruning_heights_pruned", "Heights whose blocks were given up")
         self._freed = self._counter("pruning_bytes_freed", "Bytes of the disk that this made free")
+        self._parts = self._gauge("storage_bytes", "What parts of the database take", "part")
+        self._state_pruned = self._counter(
+            "state_entries_pruned", "Entries of the state given up that only older versions needed"
+        )
         self._lag = self._gauge("eventloop_lag_seconds", "How late the event loop woke up last")
         self._gauge("build_info", "This build", "version", "protocol").labels(
             version, PROTOCOL
@@ -151,6 +155,15 @@ class Metrics:
     def freed(self, size: int) -> None:
         """So many bytes of the disk are free again."""
         self._freed.inc(size)
+
+    def room(self, parts: Mapping[str, int]) -> None:
+        """What the parts of the database take."""
+        for part, size in parts.items():
+            self._parts.labels(part).set(size)
+
+    def state_pruned(self, entries: int) -> None:
+        """So many entries that only versions of the state needed which are no longer kept."""
+        self._state_pruned.inc(entries)
 
     def loop_lag(self, seconds: float) -> None:
         """The event loop woke up this much too late."""

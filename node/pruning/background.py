@@ -10,8 +10,9 @@ rest.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Protocol
 
@@ -26,13 +27,14 @@ from node.pruning.limits import (
     COMPACT_BYTES,
     COMPACT_REST_S,
     INTERVAL_S,
+    MEASURE_S,
     READ_REST_S,
     STEP_HEIGHTS,
     STEP_REST_S,
 )
 from node.pruning.lines import Holder, Surroundings, held_line, policy_line
 from node.pruning.removing import body_ranges, draw_line, first_remains, remove, steps
-from node.pruning.room import compact, range_bytes
+from node.pruning.room import compact, range_bytes, room_of_parts
 from node.threads import Worker
 from storage.errors import StorageError
 from storage.kv import KV
@@ -73,6 +75,10 @@ class Counts(Protocol):
 
     def freed(self, size: int) -> None:
         """So many bytes of the disk are free again."""
+        ...
+
+    def room(self, parts: Mapping[str, int]) -> None:
+        """What the parts of the database take."""
         ...
 
 
@@ -127,15 +133,21 @@ class Pruner:
         return PruningStatus(self._heights, self._bytes, self._holder.value)
 
     async def run(self) -> None:
-        """Finish what the last run of the node began, then keep to the policy until cancelled.
+        """Finish what the last run of the node began, then keep to the policy until cancelled, and
+        tell now and then what the database is made of.
 
         Ends by DiskError and DamagedStoreError of the database, which no node survives.
         """
         await self.finish_last()
-        while self._policy.is_on:
+        measured_s = -inf
+        while True:
+            now_s = asyncio.get_running_loop().time()
+            if now_s >= measured_s + MEASURE_S:
+                self._counts.room(await self._worker.run(room_of_parts, self._kv))
+                measured_s = now_s
             failed = self._holder is Holder.ARCHIVE
             await asyncio.sleep(ARCHIVE_RETRY_S if failed else INTERVAL_S)
-            while not self._paused() and await self.step():
+            while self._policy.is_on and not self._paused() and await self.step():
                 pass
 
     async def finish_last(self) -> None:

@@ -14,6 +14,8 @@ READ_REST_S: Final = 0.002
 """Between two heights that are archived and proven: pruning may take its time."""
 INTERVAL_S: Final = 5.0
 """Between two looks at whether there is something to give up."""
+MEASURE_S: Final = 60.0
+"""Between two looks at what the parts of the database take."""
 ARCHIVE_RETRY_S: Final = 300.0
 """After an archive that could not be made or proven, which is work that nobody gets anything of."""
 PEER_HELD_HEIGHTS_MAX: Final = 10_000

@@ -5,9 +5,25 @@ A store that frees pages by itself has nothing to compact, and its ranges count 
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Final, Protocol, runtime_checkable
 
-from storage.kv import KV
+from storage import layout
+from storage.kv import KV, prefix_end
+
+PARTS: Final[Mapping[str, tuple[bytes, ...]]] = {
+    "transactions": (layout.TRANSACTIONS,),
+    "events": (layout.EVENTS,),
+    "headers": (layout.HEADER, layout.RESULT, layout.CERTIFICATE, layout.VALIDATORS),
+    "outcomes": (layout.OUTCOMES,),
+    "indexes": (layout.HEADER_HASH, layout.TX),
+    "values": (layout.STATE,),
+    "pages": (layout.PAGE,),
+    "history": (layout.HISTORY, layout.STATE_HEAD, layout.STALE, layout.DELETED),
+}
+"""What a database is made of, in the order in which it grows. The first two are what pruning gives
+up; the last one, and what of the pages only it needs, is what versions of the state take.
+"""
 
 
 @runtime_checkable
@@ -21,6 +37,16 @@ class Compactable(Protocol):
     def range_bytes(self, start: bytes, stop: bytes) -> int:
         """About how much room this range takes."""
         ...
+
+
+def room_of_parts(kv: KV) -> dict[str, int]:
+    """About how much room each of PARTS takes; nothing if the store cannot tell."""
+    if not isinstance(kv, Compactable):
+        return {}
+    return {
+        part: sum(kv.range_bytes(prefix, prefix_end(prefix)) for prefix in prefixes)
+        for part, prefixes in PARTS.items()
+    }
 
 
 def range_bytes(kv: KV, start: bytes, stop: bytes) -> int:

@@ -86,6 +86,11 @@ async def _goes_on(network: Network) -> tuple[bytes, bytes]:
             await client.receipt_file(first)
         assert caught.value.code == "pruned"
         assert (caught.value.oldest or 0) > BLOCKS
+    answered = api.get(network.nodes[0].ops, "/metrics")
+    assert answered is not None
+    page = answered[1].decode()
+    assert 'medquorum_storage_bytes{part="transactions"}' in page
+    assert "medquorum_pruning_heights_pruned_total" in page
     return first, receipt
 
 

@@ -23,6 +23,7 @@ from node.pruning.lines import Holder, Surroundings, held_line, policy_line
 from node.pruning.making import NodeNeeds
 from node.pruning.removing import BODIES
 from node.pruning.restoring import Restoring
+from node.pruning.room import PARTS, room_of_parts
 from node.receipts import receipt_file
 from node.sync import Heard
 from storage import layout
@@ -181,6 +182,18 @@ def test_the_directory_shrinks_by_what_is_said(pruned: Pruned, tmp_path: Path) -
     assert pruner.status is not None
     assert abs(pruner.status.bytes_freed - freed) < 200_000
     assert pruned.counted("bytes_freed") == pruner.status.bytes_freed
+
+
+def test_the_parts_of_a_database_are_told_apart(pruned: Pruned) -> None:
+    kv = pruned.member.kv
+    assert isinstance(kv, LevelDB)
+    keys = {key[:1] for key, _ in kv.scan(b"\x00", b"\xff")}
+    single = {layout.FORMAT, layout.GENESIS, layout.TIP, layout.STATE_OLDEST, layout.BLOCKS_OLDEST}
+    assert keys - single <= {prefix for prefixes in PARTS.values() for prefix in prefixes}
+    kv.compact(b"\x00", b"\xff")
+    parts = room_of_parts(kv)
+    assert parts.keys() == PARTS.keys()
+    assert 0.5 * kv.bytes_on_disk() < sum(parts.values()) <= kv.bytes_on_disk()
 
 
 async def test_commits_go_on_between_the_steps(
