@@ -226,7 +226,7 @@ class Chain:
             f"executing height {header.height} on {self.tip.height}",
         )
         execution = self._executor.execute(self.state, header, transactions, self.tip.validators)
-        update = self.state.prepare(header.height, execution.changes)
+        update = self.state.prepare(header.height, execution.changes, execution.replaced)
         result = Result(
             update.root,
             execution.receipts_root,

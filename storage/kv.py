@@ -7,7 +7,7 @@ implementations obey one conformance suite: LevelDB (storage/leveldb.py) and mem
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from medquorum.invariants import InvariantBroken
@@ -33,6 +33,10 @@ class Batch:
     def delete(self, key: bytes) -> None:
         """Remove `key`; harmless if it is not there."""
         self._operations.append((key, None))
+
+    def add(self, operations: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Append many operations, as `operations` tells them; no key may be empty."""
+        self._operations.extend(operations)
 
     def extend(self, other: Batch) -> None:
         """Append all operations of `other`, which stays as it is."""

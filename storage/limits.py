@@ -11,7 +11,7 @@ LEVELDB_WRITE_BUFFER_BYTES: Final = 16 * MIB
 """Fills before it is written out as a sorted file. Two of them may exist at once."""
 LEVELDB_CACHE_BYTES: Final = 32 * MIB
 """Uncompressed blocks kept in memory."""
-LEVELDB_BLOCK_BYTES: Final = 4 * KIB
+LEVELDB_BLOCK_BYTES: Final = 2 * KIB
 LEVELDB_FILE_BYTES: Final = 8 * MIB
 LEVELDB_OPEN_FILES_MAX: Final = 512
 LEVELDB_BLOOM_BITS: Final = 10
@@ -50,8 +50,10 @@ SNAPSHOT_HEAD_BYTES_MAX: Final = 64 * MIB
 STATE_NAMESPACE_BYTES_MAX: Final = 64
 STATE_KEY_BYTES_MAX: Final = 512
 """Of a key of the ledger state."""
-STATE_PAGES_CACHED_MAX: Final = 8192
-"""Pages of the state tree kept in memory, 2 to 4 KiB each; those near the root stay longest."""
+STATE_CACHE_BYTES_MAX: Final = 96 * MIB
+"""Pages of the state tree kept in memory, those near the root longest: all but the lowest of a
+state of 10^7 keys.
+"""
 STALE_CHUNK_KEYS_MAX: Final = 512
 """Keys in one entry of the stale index, which is what pruning deletes at a time."""
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 from typing import Final
 
-from storage.limits import STATE_PAGES_CACHED_MAX
+from storage.limits import STATE_CACHE_BYTES_MAX
 from storage.pages import Page
-from storage.tree import StoredPage
+from storage.tree import PageLayer
 
 _LAYERS: Final = 8
 """Depths that are told apart; all deeper ones share the last."""
+_DEPTHS: Final = 65
+"""A path has 64 nibbles, and below each may hang a page."""
+_ENTRY_BYTES: Final = 200
+"""What an entry takes beside the bytes of its page: its key, two objects, its place in a table."""
 
 
 class PageCache:
@@ -19,32 +22,47 @@ class PageCache:
 
     When it is full, the deepest layer gives way first, and in it the page that was written longest
     ago: nearly every update needs a page near the root, and hardly any a given one far down. One
-    thread may call `move_on`; any may call `get` meanwhile.
+    thread may call `move_on`; any may call `get_many` meanwhile.
     """
 
-    __slots__ = ("_layers", "_pages_max")
+    __slots__ = ("_bytes", "_bytes_max", "_depths", "_layers")
 
-    def __init__(self, pages_max: int = STATE_PAGES_CACHED_MAX) -> None:
-        self._pages_max = pages_max
+    def __init__(self, bytes_max: int = STATE_CACHE_BYTES_MAX) -> None:
+        self._bytes = 0
+        self._bytes_max = bytes_max
         self._layers: tuple[dict[bytes, Page], ...] = tuple({} for _ in range(_LAYERS))
+        self._depths = tuple(self._layers[min(depth, _LAYERS - 1)] for depth in range(_DEPTHS))
 
-    def __len__(self) -> int:
-        return sum(len(layer) for layer in self._layers)
+    @property
+    def bytes_held(self) -> int:
+        """About how much memory it takes."""
+        return self._bytes
 
-    def get(self, key: bytes, depth: int) -> Page | None:
-        """The page with this key, or None."""
-        return self._layers[min(depth, _LAYERS - 1)].get(key)
+    def get_many(self, keys: Sequence[bytes], depth: int) -> list[Page | None]:
+        """The pages with these keys, which are all at this depth; None for one that is not here."""
+        return list(map(self._depths[depth].get, keys))
 
-    def move_on(self, written: Sequence[StoredPage], stale: Sequence[tuple[bytes, int]]) -> None:
+    def move_on(
+        self, written: Sequence[PageLayer], stale: Sequence[tuple[int, Sequence[bytes]]]
+    ) -> None:
         """Take in the pages of a height and let go of those they replace."""
-        for key, depth in stale:
-            self._layers[min(depth, _LAYERS - 1)].pop(key, None)
-        for stored in written:
-            self._layers[min(stored.depth, _LAYERS - 1)][stored.key] = stored.page
-        excess = len(self) - self._pages_max
+        held = self._bytes
+        for depth, keys in stale:
+            pop = self._depths[depth].pop
+            for key in keys:
+                page = pop(key, None)
+                if page is not None:
+                    held -= len(page) + _ENTRY_BYTES
+        for depth, keys, pages in written:
+            self._depths[depth].update(zip(keys, pages, strict=True))
+            held += sum(map(len, pages)) + _ENTRY_BYTES * len(pages)
         for layer in reversed(self._layers):
-            if excess <= 0:
-                break
-            for key in list(islice(layer, excess)):
+            unwanted = []
+            for key, page in layer.items():
+                if held <= self._bytes_max:
+                    break
+                held -= len(page) + _ENTRY_BYTES
+                unwanted.append(key)
+            for key in unwanted:
                 del layer[key]
-                excess -= 1
+        self._bytes = held

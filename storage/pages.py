@@ -36,6 +36,7 @@ MANY: Final = 2
 """The kind of a subtree with two leaves or more."""
 
 SLOTS: Final = 16
+ALL_SLOTS: Final = (1 << SLOTS) - 1
 PATH_BYTES: Final = 32
 LEAF_BYTES: Final = 64
 SLOT_LEAVES_MAX: Final = 6
@@ -44,13 +45,42 @@ PAGE_LEAVES_MIN: Final = 3
 """With this many leaves or fewer, and no page below, a page becomes a slot again."""
 
 _HASH: Final = 32
-_COUNTS: Final = 1024
-_VERSIONS: Final = _COUNTS + SLOTS
+COUNTS: Final = 1024
+"""Where a page says how many leaves each slot holds."""
+_VERSIONS: Final = COUNTS + SLOTS
 _LEAVES: Final = _VERSIONS + SLOTS * layout.HEIGHT_BYTES
+_FEW_LEAVES_BYTES: Final = _LEAVES + LEAF_BYTES * PAGE_LEAVES_MIN
 _PATH_BITS: Final = 8 * PATH_BYTES
-_ANCESTORS: Final = tuple(
-    tuple((SLOTS + slot) >> level for level in (1, 2, 3, 4)) for slot in range(SLOTS)
+
+_Step: TypeAlias = tuple[int, slice, slice]
+"""To hash one inner node: its number, the place of its hash, the place of its children's."""
+
+
+def _hash_place(node: int) -> slice:
+    return slice(_HASH * node, _HASH * (node + 1))
+
+
+_SLOT_HASHES: Final = tuple(_hash_place(SLOTS + slot) for slot in range(SLOTS))
+SLOT_VERSIONS: Final = tuple(
+    slice(_VERSIONS + layout.HEIGHT_BYTES * slot, _VERSIONS + layout.HEIGHT_BYTES * (slot + 1))
+    for slot in range(SLOTS)
 )
+
+
+def _steps(slots: int) -> tuple[_Step, ...]:
+    """What has to be hashed after these slots have changed, upward; not the root."""
+    nodes = {(SLOTS + s) >> up for s in range(SLOTS) if slots >> s & 1 for up in (1, 2, 3)}
+    # A child has a higher number than its parent, so descending order goes upward.
+    return tuple(_step(node) for node in sorted(nodes, reverse=True))
+
+
+def _step(node: int) -> _Step:
+    return node, _hash_place(node), slice(2 * _HASH * node, 2 * _HASH * (node + 1))
+
+
+_STEPS_LOW: Final = tuple(_steps(slots) for slots in range(256))
+_STEPS_HIGH: Final = tuple(_steps(slots << 8) for slots in range(256))
+_STEP_ROOT: Final = (_step(1),)
 
 Page: TypeAlias = bytes
 """A page that others may see: it cannot change. A bytearray is one that is being worked on."""
@@ -63,7 +93,7 @@ def empty_page() -> bytearray:
 
 def check_page(data: bytes) -> Page:
     """`data` if it has the form of a page. Raises ValueError."""
-    size = _LEAVES + LEAF_BYTES * sum(data[_COUNTS:_VERSIONS])
+    size = _LEAVES + LEAF_BYTES * sum(data[COUNTS:_VERSIONS])
     if len(data) != size:
         raise ValueError(f"{len(data)} bytes where a page of the state tree has {size}")
     return data
@@ -76,13 +106,13 @@ def node_hash(page: Page | bytearray, node: int) -> bytes:
 
 def slot_leaves(page: Page | bytearray, slot: int) -> bytes:
     """The leaves that `slot` holds, one after the other."""
-    start = _LEAVES + LEAF_BYTES * sum(page[_COUNTS : _COUNTS + slot])
-    return bytes(page[start : start + LEAF_BYTES * page[_COUNTS + slot]])
+    start = _LEAVES + LEAF_BYTES * sum(page[COUNTS : COUNTS + slot])
+    return bytes(page[start : start + LEAF_BYTES * page[COUNTS + slot]])
 
 
 def is_child(page: Page | bytearray, slot: int) -> bool:
     """Whether `slot` stands for another page."""
-    return page[SLOTS + slot] == MANY and page[_COUNTS + slot] == 0
+    return page[SLOTS + slot] == MANY and page[COUNTS + slot] == 0
 
 
 def child_version(page: Page | bytearray, slot: int) -> bytes:
@@ -93,75 +123,74 @@ def child_version(page: Page | bytearray, slot: int) -> bytes:
 
 def all_leaves(page: Page | bytearray) -> bytes | None:
     """The leaves of a page with so few, and no page below, that it should be a slot; else None."""
-    if len(page) > _LEAVES + LEAF_BYTES * PAGE_LEAVES_MIN:
+    if len(page) > _FEW_LEAVES_BYTES:
         return None
-    if any(is_child(page, slot) for slot in range(SLOTS)):
+    full = page.count(MANY, SLOTS, 2 * SLOTS)
+    if full > 1 or (full == 1 and max(page[COUNTS:_VERSIONS]) < MANY):
         return None
     return bytes(page[_LEAVES:])
 
 
 def set_leaves(page: bytearray, slot: int, leaves: bytes, hashed: bytes) -> None:
     """Let `slot` hold these leaves, whose subtree has this hash. The nodes above: see `rehash`."""
-    start = _LEAVES + LEAF_BYTES * sum(page[_COUNTS : _COUNTS + slot])
-    page[start : start + LEAF_BYTES * page[_COUNTS + slot]] = leaves
+    counts = COUNTS + slot
+    start = _LEAVES + LEAF_BYTES * sum(page[COUNTS:counts])
+    page[start : start + LEAF_BYTES * page[counts]] = leaves
     count = len(leaves) // LEAF_BYTES
-    node = SLOTS + slot
-    page[_COUNTS + slot] = count
-    page[node] = count if count < MANY else MANY
-    page[_HASH * node : _HASH * (node + 1)] = hashed
+    page[counts] = count
+    page[SLOTS + slot] = count if count < MANY else MANY
+    page[_SLOT_HASHES[slot]] = hashed
 
 
-def set_child(page: bytearray, slot: int, version: bytes, hashed: bytes) -> None:
-    """Let `slot` stand for the page of this version, whose root has this hash."""
-    set_leaves(page, slot, b"", hashed)
+def set_child(page: bytearray, slot: int, version: bytes, child: bytearray) -> None:
+    """Let `slot` stand for `child`, as the page of this version."""
+    if page[COUNTS + slot]:
+        set_leaves(page, slot, b"", EMPTY_HASH)
     page[SLOTS + slot] = MANY
-    start = _VERSIONS + layout.HEIGHT_BYTES * slot
-    page[start : start + layout.HEIGHT_BYTES] = version
+    page[_SLOT_HASHES[slot]] = child[_HASH : 2 * _HASH]
+    page[SLOT_VERSIONS[slot]] = version
 
 
-def rehash(page: bytearray, slots: Sequence[int]) -> None:
-    """Bring the inner nodes up to date after these slots have changed; each is hashed once."""
-    if len(slots) == 1:
-        nodes: Sequence[int] = _ANCESTORS[slots[0]]
-    else:
-        # A child has a higher number than its parent, so descending order goes upward.
-        nodes = sorted({node for slot in slots for node in _ANCESTORS[slot]}, reverse=True)
-    for node in nodes:
-        left_kind, right_kind = page[2 * node], page[2 * node + 1]
-        start = _HASH * node
-        if left_kind + right_kind >= MANY:
+def rehash(page: bytearray, slots: int) -> None:
+    """Bring the inner nodes up to date after some slots have changed, each hashed once. `slots` has
+    a bit for each of them.
+    """
+    for node, place, pair in _STEPS_LOW[slots & 255] + _STEPS_HIGH[slots >> 8] + _STEP_ROOT:
+        kinds = page[2 * node] + page[2 * node + 1]
+        if kinds >= MANY:
             page[node] = MANY
-            pair = page[2 * start : 2 * start + 2 * _HASH]
-            page[start : start + _HASH] = sha256(b"\x01" + pair).digest()
+            page[place] = sha256(b"\x01" + page[pair]).digest()
         else:
-            page[node] = left_kind + right_kind
-            source = 2 * start if left_kind == LEAF else 2 * start + _HASH
-            page[start : start + _HASH] = page[source : source + _HASH]
+            page[node] = kinds
+            both = page[pair]
+            page[place] = both[:_HASH] if page[2 * node] == LEAF else both[_HASH:]
 
 
 def leaves_hash(leaves: bytes, bit: int) -> bytes:
     """The hash of the subtree that starts at `bit` of the path and holds these leaves."""
+    if len(leaves) == LEAF_BYTES:
+        return sha256(b"\x00" + leaves).digest()
     if len(leaves) == 0:
         return EMPTY_HASH
     starts = range(0, len(leaves), LEAF_BYTES)
     hashes = [sha256(b"\x00" + leaves[i : i + LEAF_BYTES]).digest() for i in starts]
-    if len(hashes) == 1:
-        return hashes[0]
     paths = [int.from_bytes(leaves[i : i + PATH_BYTES], "big") for i in starts]
     return _join(paths, hashes, bit)
 
 
 def _join(paths: Sequence[int], hashes: Sequence[bytes], bit: int) -> bytes:
-    """The hash of the subtree that starts at `bit` and holds the leaves with these hashes."""
-    if len(hashes) == 1:
-        return hashes[0]
+    """The hash of the subtree that starts at `bit` and holds the two leaves or more with these
+    hashes.
+    """
     # The leaves are in order, so all agree in the bits in which the first and the last agree.
     fork = _PATH_BITS - (paths[0] ^ paths[-1]).bit_length()
+    last = len(paths) - 1
     right = 1
-    while not paths[right] >> (_PATH_BITS - 1 - fork) & 1:
+    while right < last and not paths[right] >> (_PATH_BITS - 1 - fork) & 1:
         right += 1
-    left_hash = _join(paths[:right], hashes[:right], fork + 1)
-    joined = sha256(b"\x01" + left_hash + _join(paths[right:], hashes[right:], fork + 1)).digest()
+    left_hash = hashes[0] if right == 1 else _join(paths[:right], hashes[:right], fork + 1)
+    right_hash = hashes[-1] if right == last else _join(paths[right:], hashes[right:], fork + 1)
+    joined = sha256(b"\x01" + left_hash + right_hash).digest()
     for level in range(fork - 1, bit - 1, -1):
         if paths[0] >> (_PATH_BITS - 1 - level) & 1:
             joined = sha256(b"\x01" + EMPTY_HASH + joined).digest()
@@ -174,14 +203,6 @@ def nibble(path: bytes, depth: int) -> int:
     """The slot that `path` takes in a page at `depth`, counted in pages from the root."""
     byte = path[depth >> 1]
     return byte & 15 if depth & 1 else byte >> 4
-
-
-def nibbles(changes: Sequence[tuple[bytes, bytes]], depth: int) -> list[int]:
-    """The slots that the paths of `changes` take in a page at `depth`; one call for all of them."""
-    byte = depth >> 1
-    if depth & 1:
-        return [path[byte] & 15 for path, _ in changes]
-    return [path[byte] >> 4 for path, _ in changes]
 
 
 def page_key(version: bytes, namespace: bytes, depth: int, path: bytes) -> bytes:

@@ -16,25 +16,26 @@ step. Only `committed` adds to the cache or takes from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
 import msgspec
 
-from medquorum.codec import Hash, Height, Name, Wire
 from medquorum.hashing import Kind
 from medquorum.invariants import require
-from medquorum.statetree import StateProof, SubRoot, key_path, state_root
+from medquorum.statetree import StateProof, SubRoot, key_path
 from storage import layout
 from storage.errors import DamagedStoreError, HeightAheadError, PrunedError
 from storage.kv import KV, Batch, Reader, Snapshot, prefix_end
 from storage.limits import STALE_CHUNK_KEYS_MAX, STATE_KEY_BYTES_MAX
 from storage.pagecache import PageCache
 from storage.pages import Page, check_page
-from storage.tree import Leaf, StoredPage, TreeRoot, TreeUpdate, walk
+from storage.statehead import StateHead, decode_head, encode_head, make_head
+from storage.tree import Leaf, PageLayer, TreeRoot, TreeUpdate, walk
 from storage.unpacked import unpacked
 
 NO_HEIGHT: Final = -1
@@ -47,30 +48,13 @@ _KEY_PREFIX: Final = Kind.STATE_KEY.value
 _VALUE_PREFIX: Final = Kind.STATE_VALUE.value
 
 
-class _NamespaceHead(Wire, frozen=True):
-    namespace: Name
-    root: Hash
-    version: Height
+Changes: TypeAlias = Mapping[str, Mapping[bytes, bytes | None]]
+"""Values by namespace and key; None for a key that has, or shall have, none."""
 
-
-class _StateHead(Wire, frozen=True):
-    height: Height
-    namespaces: tuple[_NamespaceHead, ...]
-
+_NOTHING: Final[Mapping[bytes, bytes | None]] = MappingProxyType({})
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_HEADS: Final = msgspec.msgpack.Decoder(_StateHead)
 _KEYS: Final = msgspec.msgpack.Decoder(list[bytes])
-
-
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """The roots after one height. `trees` holds the namespaces that have keys, in order."""
-
-    height: int
-    trees: Mapping[str, TreeRoot]
-    sub_roots: tuple[SubRoot, ...]
-    root: bytes
 
 
 @dataclass(slots=True)
@@ -78,9 +62,9 @@ class _Work:
     """What `prepare` collects: value and history writes, pages, keys that only history needs."""
 
     values: list[tuple[bytes, bytes | None]] = field(default_factory=list)
-    pages: list[StoredPage] = field(default_factory=list)
+    pages: list[PageLayer] = field(default_factory=list)
     stale: list[bytes] = field(default_factory=list)
-    stale_pages: list[tuple[bytes, int]] = field(default_factory=list)
+    stale_pages: list[tuple[int, list[bytes]]] = field(default_factory=list)
     deleted: list[bytes] = field(default_factory=list)
 
 
@@ -92,7 +76,7 @@ class StateUpdate:
 
     __slots__ = ("_base", "_deleted", "_head", "_pages", "_stale", "_stale_pages", "_values")
 
-    def __init__(self, base: _Head, head: _Head, work: _Work) -> None:
+    def __init__(self, base: StateHead, head: StateHead, work: _Work) -> None:
         """For StateStore only."""
         self._base = base
         self._head = head
@@ -119,20 +103,16 @@ class StateUpdate:
 
     def stage(self, batch: Batch) -> None:
         """Put everything into `batch`: values, pages, history, the stale index and the head."""
-        for key, value in self._values:
-            if value is None:
-                batch.delete(key)
-            else:
-                batch.put(key, value)
-        for stored in self._pages:
-            batch.put(stored.key, stored.page)
+        batch.add(self._values)
+        for layer in self._pages:
+            batch.add(zip(layer.keys, layer.pages, strict=True))
         height = self.height
         for chunk, first in enumerate(range(0, len(self._stale), STALE_CHUNK_KEYS_MAX)):
             keys = self._stale[first : first + STALE_CHUNK_KEYS_MAX]
             batch.put(layout.STALE + layout.pack_place(height, chunk), _encode(keys))
         if self._deleted:
             batch.put(layout.at_height(layout.DELETED, height), _encode(self._deleted))
-        batch.put(layout.at_height(layout.STATE_HEAD, height), _encode(_head_record(self._head)))
+        batch.put(layout.at_height(layout.STATE_HEAD, height), encode_head(self._head))
         if self._base.height == NO_HEIGHT:
             batch.put(layout.STATE_OLDEST, layout.pack_height(height))
 
@@ -185,9 +165,12 @@ class StateStore:
         return ((key[len(prefix) :], value) for key, value in pairs)
 
     def prepare(
-        self, height: int, changes: Mapping[str, Mapping[bytes, bytes | None]]
+        self, height: int, changes: Changes, known: Changes = MappingProxyType({})
     ) -> StateUpdate:
         """Work out what `changes` make of the state at the tip; None deletes a key (T1, T2, T3).
+
+        `known` holds values of the tip that the caller has looked up already (None: the key has
+        none); what it does not hold is read here.
 
         The first update of an empty store may be of any height. Raises DamagedStoreError,
         DiskFailedError.
@@ -202,7 +185,9 @@ class StateStore:
         version = layout.pack_height(height)
         for namespace in sorted(changes):
             packed = layout.pack_namespace(namespace)
-            leaves = self._leaves(packed, version, changes[namespace], work)
+            leaves = self._leaves(
+                packed, version, changes[namespace], known.get(namespace, _NOTHING), work
+            )
             if len(leaves) == 0:
                 continue
             tree = TreeUpdate(packed, version, self._load)
@@ -211,12 +196,13 @@ class StateStore:
                 trees[namespace] = tree.root
             work.pages.extend(tree.written)
             work.stale_pages.extend(tree.stale)
-        work.stale.extend([key for key, _ in work.stale_pages])
+        for _, keys in work.stale_pages:
+            work.stale.extend(keys)
         if work.deleted:
             work.stale.append(layout.at_height(layout.DELETED, height))
         if base.height != NO_HEIGHT:
             work.stale.append(layout.at_height(layout.STATE_HEAD, base.height))
-        return StateUpdate(base, _make_head(height, trees), work)
+        return StateUpdate(base, make_head(height, trees), work)
 
     def committed(self, update: StateUpdate) -> None:
         """Make `update` the tip. Its batch must be durable before."""
@@ -267,8 +253,7 @@ class StateStore:
             if len(batch) >= batch_limit:
                 break
             since, _ = layout.unpack_place(index_key[1:])
-            for key in unpacked(_KEYS, data):
-                batch.delete(key)
+            batch.add([(key, None) for key in unpacked(_KEYS, data)])
             batch.delete(index_key)
         deleted = len(batch)
         if deleted > 0:
@@ -283,6 +268,7 @@ class StateStore:
         namespace: bytes,
         version: bytes,
         changes: Mapping[bytes, bytes | None],
+        known: Mapping[bytes, bytes | None],
         work: _Work,
     ) -> list[Leaf]:
         """The leaves that `changes` really change, by path; adds their values and history to the
@@ -290,29 +276,35 @@ class StateStore:
         """
         leaves: list[Leaf] = []
         prefix = layout.STATE + namespace
+        old_prefix = layout.HISTORY + namespace
         get = self._kv.get
         for key, value in changes.items():
             full_key = prefix + key
-            old = get(full_key)
+            old = known[key] if key in known else get(full_key)
             if old == value:
                 continue
-            require(0 < len(key) <= STATE_KEY_BYTES_MAX, f"a state key of {len(key)} bytes")
+            require(0 < len(key) <= STATE_KEY_BYTES_MAX, "a state key of this length")
             path = sha256(_KEY_PREFIX + key).digest()
             if value is None:
                 leaves.append((path, b""))
                 work.deleted.append(full_key)
             else:
                 leaves.append((path, path + sha256(_VALUE_PREFIX + value).digest()))
-            history_key = b"%b%b%b%b" % (layout.HISTORY, namespace, path, version)
-            work.values.append((full_key, value))
-            work.values.append((history_key, _ABSENT if old is None else _PRESENT + old))
+            history_key = b"%b%b%b" % (old_prefix, path, version)
+            work.values += (
+                (full_key, value),
+                (history_key, _ABSENT if old is None else _PRESENT + old),
+            )
             work.stale.append(history_key)
         leaves.sort()
         return leaves
 
-    def _load(self, key: bytes, depth: int) -> Page:
-        page = self._cache.get(key, depth)
-        return read_page(self._kv, key) if page is None else page
+    def _load(self, keys: Sequence[bytes], depth: int) -> list[Page]:
+        found = self._cache.get_many(keys, depth)
+        missing = [keys[index] for index, page in enumerate(found) if page is None]
+        # In the order of their keys, so that neighbours in the store are read one after the other.
+        read = {key: read_page(self._kv, key) for key in sorted(missing)}
+        return [read[keys[i]] if page is None else page for i, page in enumerate(found)]
 
     def _check_readable(self, snapshot: Snapshot, height: int) -> None:
         tip = self._head.height
@@ -327,48 +319,24 @@ def stage_head(batch: Batch, height: int, trees: Mapping[str, TreeRoot]) -> byte
     """Put the head of a state into `batch` whose values and pages were written otherwise, as the
     first one of its store; the state root.
     """
-    head = _make_head(height, trees)
-    batch.put(layout.at_height(layout.STATE_HEAD, height), _encode(_head_record(head)))
+    head = make_head(height, trees)
+    batch.put(layout.at_height(layout.STATE_HEAD, height), encode_head(head))
     batch.put(layout.STATE_OLDEST, layout.pack_height(height))
     return head.root
 
 
-def _make_head(height: int, trees: Mapping[str, TreeRoot]) -> _Head:
-    ordered = {name: trees[name] for name in sorted(trees)}
-    sub_roots = tuple(SubRoot(name, tree.hash) for name, tree in ordered.items())
-    return _Head(height, ordered, sub_roots, state_root(sub_roots))
-
-
-def _head_record(head: _Head) -> _StateHead:
-    return _StateHead(
-        head.height,
-        tuple(
-            _NamespaceHead(name, tree.hash, layout.unpack_height(tree.version))
-            for name, tree in head.trees.items()
-        ),
-    )
-
-
-def _decode_head(data: bytes) -> _Head:
-    record = unpacked(_HEADS, data)
-    trees = {
-        n.namespace: TreeRoot(n.root, layout.pack_height(n.version)) for n in record.namespaces
-    }
-    return _make_head(record.height, trees)
-
-
-def newest_head(kv: Reader) -> _Head:
+def newest_head(kv: Reader) -> StateHead:
     """The roots after the last height; empty before the first."""
     for _, data in kv.scan(layout.STATE_HEAD, prefix_end(layout.STATE_HEAD), reverse=True):
-        return _decode_head(data)
-    return _make_head(NO_HEIGHT, {})
+        return decode_head(data)
+    return make_head(NO_HEIGHT, {})
 
 
-def head_at(reader: Reader, height: int) -> _Head:
+def head_at(reader: Reader, height: int) -> StateHead:
     data = reader.get(layout.at_height(layout.STATE_HEAD, height))
     if data is None:
         raise DamagedStoreError("the database", f"the state head of height {height} is missing")
-    return _decode_head(data)
+    return decode_head(data)
 
 
 def oldest_state(reader: Reader) -> int:

@@ -163,7 +163,7 @@ def _hashes(page: Page, depth: int) -> bool:
             continue
         leaves = pages.slot_leaves(page, slot)
         pages.set_leaves(again, slot, leaves, pages.leaves_hash(leaves, 4 * depth + 4))
-    pages.rehash(again, range(SLOTS))
+    pages.rehash(again, pages.ALL_SLOTS)
     return bytes(again) == page and page[0] == EMPTY
 
 

@@ -102,14 +102,17 @@ class StateBuilder:
         root: TreeRoot | None = None
         shared: dict[bytes, Page] = {}
         for leaves in self._groups.drain():
-            update = TreeUpdate(packed, self._version, lambda key, _: shared[key])
+            update = TreeUpdate(
+                packed, self._version, lambda keys, _: [shared[key] for key in keys]
+            )
             update.apply(root, leaves)
             root = update.root
-            for stored in update.written:
-                if stored.depth <= _SHARED_DEPTH_MAX:
-                    shared[stored.key] = stored.page
-                else:
-                    self._put(stored.key, stored.page)
+            for depth, keys, built in update.written:
+                if depth <= _SHARED_DEPTH_MAX:
+                    shared.update(zip(keys, built, strict=True))
+                    continue
+                for key, page in zip(keys, built, strict=True):
+                    self._put(key, page)
         for key, page in shared.items():
             self._put(key, page)
         require(root is not None, "a namespace without keys was begun")

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from storage import pages
-from storage.pages import (
-    EMPTY,
-    LEAF_BYTES,
-    MANY,
-    PATH_BYTES,
-    SLOTS,
-    Page,
-    nibble,
-    nibbles,
-    page_key,
-)
+from storage import layout, pages
+from storage.pages import COUNTS, EMPTY, LEAF_BYTES, MANY, PATH_BYTES, SLOTS, Page, nibble, page_key
 
 Leaf: TypeAlias = tuple[bytes, bytes]
 """A change: the path; path || value hash, or nothing to delete it."""
 
 LoadPage: TypeAlias = Callable[[bytes, int], Page]
 """Gives the page with this key, at this depth."""
+
+LoadPages: TypeAlias = Callable[[Sequence[bytes], int], Sequence[Page]]
+"""Gives the pages with these keys, all at this depth, in their order."""
+
+_UPPER_NIBBLE: Final = tuple(bytes((byte & 0xF0,)) for byte in range(256))
 
 
 class TreeRoot(NamedTuple):
@@ -32,98 +27,172 @@ class TreeRoot(NamedTuple):
     version: bytes
 
 
-class StoredPage(NamedTuple):
-    """A page with its key and its depth."""
+class PageLayer(NamedTuple):
+    """Pages of one depth, with their keys."""
 
-    key: bytes
     depth: int
-    page: Page
+    keys: list[bytes]
+    pages: list[Page]
+
+
+class _Layer:
+    """The pages of one depth that an update changes. Four lists, one entry a page in each.
+
+    `groups` are the changes under it, `above` says in which page of the layer above it hangs and
+    in which slot (16 times the former plus the latter), `masks` has a bit for each slot that has
+    changed, `tails` is what its old and its new key have in common.
+    """
+
+    __slots__ = ("above", "groups", "masks", "pages", "tails")
+
+    def __init__(self) -> None:
+        self.pages: list[bytearray] = []
+        self.groups: list[Sequence[Leaf]] = []
+        self.above: list[int] = []
+        self.masks: list[int] = []
+        self.tails: list[bytes] = []
 
 
 class TreeUpdate:
     """Applies one sorted list of changes to one namespace's tree, touching each page once.
 
-    Nothing stored is changed. The outcome: `root` (None for a tree without leaves), the pages
-    `written`, and the key and depth of those that they make `stale`.
+    It goes down and up again layer by layer: all pages of one depth are asked for together, and
+    no page is hashed before all below it are. Nothing stored is changed. The outcome: `root` (None
+    for a tree without leaves), the pages `written`, and the depths and keys of those that they make
+    `stale`.
     """
 
-    __slots__ = ("_load", "_namespace", "_version", "root", "stale", "written")
+    __slots__ = ("_key_start", "_load", "_namespace", "_version", "root", "stale", "written")
 
-    def __init__(self, namespace: bytes, version: bytes, load: LoadPage) -> None:
+    def __init__(self, namespace: bytes, version: bytes, load: LoadPages) -> None:
         self._namespace = namespace
         self._version = version
+        self._key_start = layout.PAGE + version
         self._load = load
         self.root: TreeRoot | None = None
-        self.written: list[StoredPage] = []
-        self.stale: list[tuple[bytes, int]] = []
+        self.written: list[PageLayer] = []
+        self.stale: list[tuple[int, list[bytes]]] = []
 
     def apply(self, base: TreeRoot | None, changes: Sequence[Leaf]) -> None:
         """Apply `changes`, in strictly ascending order of their paths, to the tree at `base`."""
-        first_path = changes[0][0]
-        page = pages.empty_page() if base is None else self._open(base.version, 0, first_path)
-        self._change(page, 0, changes)
+        top = _Layer()
+        top.groups.append(changes)
+        top.above.append(0)
+        self._open(top, 0, [] if base is None else [base.version])
+        layers = [top]
+        while layers[-1].pages:
+            layers.append(self._descend(layers[-1], len(layers) - 1))
+        for depth in range(len(layers) - 2, 0, -1):
+            self._ascend(layers[depth], layers[depth - 1], depth)
+        page = top.pages[0]
+        pages.rehash(page, top.masks[0])
         if page[1] != EMPTY:
-            self._write(page, 0, first_path)
+            self.written.append(PageLayer(0, [self._key_start + top.tails[0]], [bytes(page)]))
             self.root = TreeRoot(pages.node_hash(page, 1), self._version)
 
-    def _open(self, version: bytes, depth: int, path: bytes) -> bytearray:
-        """A copy of a stored page, which becomes stale."""
-        key = page_key(version, self._namespace, depth, path)
-        self.stale.append((key, depth))
-        return bytearray(self._load(key, depth))
+    def _open(self, layer: _Layer, depth: int, versions: Sequence[bytes]) -> None:
+        """Fill in the pages of a layer: copies of those with these versions, which become stale,
+        and empty ones for the rest.
+        """
+        start = self._namespace + bytes((depth,))
+        half = depth >> 1
+        paths = [group[0][0] for group in layer.groups]
+        if depth & 1:
+            layer.tails = [start + path[:half] + _UPPER_NIBBLE[path[half]] for path in paths]
+        else:
+            layer.tails = [start + path[:half] for path in paths]
+        if versions:
+            tails = zip(versions, layer.tails, strict=False)
+            keys = [layout.PAGE + version + tail for version, tail in tails]
+            self.stale.append((depth, keys))
+            layer.pages = list(map(bytearray, self._load(keys, depth)))
+        layer.pages += [pages.empty_page() for _ in range(len(paths) - len(versions))]
 
-    def _write(self, page: bytearray, depth: int, path: bytes) -> None:
-        key = page_key(self._version, self._namespace, depth, path)
-        self.written.append(StoredPage(key, depth, bytes(page)))
+    def _descend(self, layer: _Layer, depth: int) -> _Layer:
+        """Change the leaves that the pages of a layer hold themselves; the layer below, opened."""
+        byte, shift, bit = depth >> 1, 0 if depth & 1 else 4, 4 * depth + 4
+        versions: list[bytes] = []
+        stored, grown = _Layer(), _Layer()
+        for place, (page, group) in enumerate(zip(layer.pages, layer.groups, strict=True)):
+            mask = 0
+            for slot, part in _parts(group, byte, shift):
+                mask |= 1 << slot
+                if page[SLOTS + slot] == MANY and page[COUNTS + slot] == 0:
+                    versions.append(pages.child_version(page, slot))
+                    stored.groups.append(part)
+                    stored.above.append(SLOTS * place + slot)
+                    continue
+                leaves = _merged(pages.slot_leaves(page, slot), part)
+                if len(leaves) <= LEAF_BYTES * pages.SLOT_LEAVES_MAX:
+                    pages.set_leaves(page, slot, leaves, pages.leaves_hash(leaves, bit))
+                else:
+                    grown.groups.append(_as_changes(leaves))
+                    grown.above.append(SLOTS * place + slot)
+            layer.masks.append(mask)
+        stored.groups += grown.groups
+        stored.above += grown.above
+        self._open(stored, depth + 1, versions)
+        return stored
 
-    def _change(self, page: bytearray, depth: int, changes: Sequence[Leaf]) -> None:
-        """Apply `changes`, all of which lie under `page`, to it and to the pages below."""
-        dirty: list[int] = []
-        slots = nibbles(changes, depth)
-        first, count = 0, len(changes)
-        while first < count:
-            path = changes[first][0]
-            slot = slots[first]
-            after = first + 1
-            while after < count and slots[after] == slot:
-                after += 1
-            group = changes if after - first == count else changes[first:after]
-            if page[SLOTS + slot] == MANY and pages.is_child(page, slot):
-                child = self._open(pages.child_version(page, slot), depth + 1, path)
-                self._change(child, depth + 1, group)
-                self._place(page, slot, depth + 1, child, path)
+    def _ascend(self, layer: _Layer, above: _Layer, depth: int) -> None:
+        """Hash the pages of a layer and put what they hold into the slots of the layer above: a
+        page, or the leaves if it has few.
+        """
+        keys: list[bytes] = []
+        written: list[Page] = []
+        key_start, version, parents = self._key_start, self._version, above.pages
+        for page, mask, place, tail in zip(
+            layer.pages, layer.masks, layer.above, layer.tails, strict=True
+        ):
+            pages.rehash(page, mask)
+            parent, slot = parents[place // SLOTS], place % SLOTS
+            leaves = pages.all_leaves(page)
+            if leaves is None:
+                keys.append(key_start + tail)
+                written.append(bytes(page))
+                pages.set_child(parent, slot, version, page)
             else:
-                self._change_slot(page, slot, depth, group)
-            dirty.append(slot)
-            first = after
-        pages.rehash(page, dirty)
+                pages.set_leaves(parent, slot, leaves, pages.node_hash(page, 1))
+        self.written.append(PageLayer(depth, keys, written))
 
-    def _change_slot(self, page: bytearray, slot: int, depth: int, changes: Sequence[Leaf]) -> None:
-        """Apply `changes` to a slot that holds its leaves itself. It becomes a page if need be."""
-        held = pages.slot_leaves(page, slot)
-        if len(changes) == 1 and (len(held) == 0 or held[:PATH_BYTES] == changes[0][0]):
-            leaves = changes[0][1] + held[LEAF_BYTES:]
-        else:
-            table: dict[bytes, bytes] = {}
-            for start in range(0, len(held), LEAF_BYTES):
-                table[held[start : start + PATH_BYTES]] = held[start : start + LEAF_BYTES]
-            table.update(changes)
-            leaves = b"".join([table[path] for path in sorted(table)])
-            if len(leaves) > LEAF_BYTES * pages.SLOT_LEAVES_MAX:
-                child = pages.empty_page()
-                self._change(child, depth + 1, [item for item in sorted(table.items()) if item[1]])
-                self._place(page, slot, depth + 1, child, changes[0][0])
-                return
-        pages.set_leaves(page, slot, leaves, pages.leaves_hash(leaves, 4 * depth + 4))
 
-    def _place(self, page: bytearray, slot: int, depth: int, child: bytearray, path: bytes) -> None:
-        """Put what `child`, at `depth`, holds into `slot`: a page, or the leaves if it has few."""
-        leaves = pages.all_leaves(child)
-        if leaves is not None:
-            pages.set_leaves(page, slot, leaves, pages.node_hash(child, 1))
-        else:
-            self._write(child, depth, path)
-            pages.set_child(page, slot, self._version, pages.node_hash(child, 1))
+def _parts(changes: Sequence[Leaf], byte: int, shift: int) -> Sequence[tuple[int, Sequence[Leaf]]]:
+    """The slots that some changes fall into, and the changes of each."""
+    if len(changes) == 1:
+        return ((changes[0][0][byte] >> shift & 15, changes),)
+    slots = [path[byte] >> shift & 15 for path, _ in changes]
+    parts: list[tuple[int, Sequence[Leaf]]] = []
+    first, count = 0, len(slots)
+    while first < count:
+        slot = slots[first]
+        after = first + 1
+        while after < count and slots[after] == slot:
+            after += 1
+        parts.append((slot, changes[first:after]))
+        first = after
+    return parts
+
+
+def _merged(held: bytes, changes: Sequence[Leaf]) -> bytes:
+    """The leaves of a slot after some changes."""
+    if len(held) == 0:
+        return b"".join([leaf for _, leaf in changes])
+    if len(changes) == 1:
+        path, leaf = changes[0]
+        start = held.find(path)
+        if start >= 0 and start % LEAF_BYTES == 0:
+            return held[:start] + leaf + held[start + LEAF_BYTES :]
+    table: dict[bytes, bytes] = {}
+    for start in range(0, len(held), LEAF_BYTES):
+        table[held[start : start + PATH_BYTES]] = held[start : start + LEAF_BYTES]
+    table.update(changes)
+    return b"".join([table[path] for path in sorted(table)])
+
+
+def _as_changes(leaves: bytes) -> list[Leaf]:
+    """Leaves as changes that put them into an empty page."""
+    starts = range(0, len(leaves), LEAF_BYTES)
+    return [(leaves[i : i + PATH_BYTES], leaves[i : i + LEAF_BYTES]) for i in starts]
 
 
 def walk(

@@ -7,7 +7,7 @@ what the operations do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -34,9 +34,12 @@ from node.ledger.txtype import TxType
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What executing a block gives. `changes` is by namespace and key; None removes the key."""
+    """What executing a block gives. `changes` is by namespace and key; None removes the key.
+    `replaced` is what was committed before under these keys, and under others that were looked up.
+    """
 
     changes: dict[str, dict[bytes, bytes | None]]
+    replaced: Mapping[str, Mapping[bytes, bytes | None]]
     outcomes: tuple[TxOutcome, ...]
     receipts_root: bytes
     events: tuple[Event, ...]
@@ -94,6 +97,7 @@ class Executor:
         events = tuple(run.position.events)
         return Execution(
             changes=changes,
+            replaced=run.overlay.looked_up(),
             outcomes=outcomes,
             receipts_root=merkle.root([encode(outcome) for outcome in outcomes]),
             events=events,

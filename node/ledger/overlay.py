@@ -8,7 +8,7 @@ look-up however many transactions need it.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, Protocol, final
 
 from node.ledger.tables import ReadableState
@@ -109,9 +109,18 @@ class NamespaceState:
         """
         return {key: value for key, value in self._block.items() if value != self._committed(key)}
 
+    @property
+    def looked_up(self) -> Mapping[bytes, bytes | None]:
+        """What was committed before the block, of the keys for which it was asked: after `changes`,
+        of all that changed.
+        """
+        return self._base
+
     def _committed(self, key: bytes) -> bytes | None:
         base = self._base.get(key, _MISSING)
-        return self._reader.get(self._name, key) if isinstance(base, _Missing) else base
+        if isinstance(base, _Missing):
+            base = self._base[key] = self._reader.get(self._name, key)
+        return base
 
     def _written_between(
         self, start: bytes, stop: bytes, *, reverse: bool
@@ -156,6 +165,12 @@ class BlockOverlay:
         """What the block changes, by namespace in ascending order."""
         changed = {name: self._namespaces[name].changes() for name in sorted(self._namespaces)}
         return {name: changes for name, changes in changed.items() if changes}
+
+    def looked_up(self) -> dict[str, Mapping[bytes, bytes | None]]:
+        """What was committed before the block, of the keys for which it was asked: after `changes`,
+        of all that changed.
+        """
+        return {name: state.looked_up for name, state in self._namespaces.items()}
 
 
 @final

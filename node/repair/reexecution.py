@@ -147,7 +147,7 @@ class Reexecution:
             raise DamagedStoreError("the database", f"height {height}: {error}") from None
         except (UnservedCodeError, InvariantBroken) as error:
             return Divergence(height, f"it cannot be executed: {error}")
-        update = state.prepare(height, execution.changes)
+        update = state.prepare(height, execution.changes, execution.replaced)
         divergence = self._compare(block, execution, update)
         self._write(state, update)
         self.transactions += len(transactions)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from medquorum import statetree
 from medquorum.errors import VerificationError
@@ -49,6 +50,14 @@ def changed(state: State, changes: Changes) -> State:
     return after
 
 
+def asked_for(state: State, changes: Changes) -> Changes:
+    """What every other of the changed keys has."""
+    return {
+        namespace: {key: state.get(namespace, {}).get(key) for key in list(pairs)[::2]}
+        for namespace, pairs in changes.items()
+    }
+
+
 def check_everything(store: StateStore, state: State, height: int) -> None:
     """Every value and proof of `height` is the twin's, and no proof shows anything else."""
     root = dumb_state_tree.root(state)
@@ -81,7 +90,7 @@ def test_every_height_has_the_twins_roots_values_and_proofs(
     for height, (changes, rejected, restart) in enumerate(steps):
         base: State = states[-1] if states else {}
         other = store.prepare(height, rejected)
-        update = store.prepare(height, changes)
+        update = store.prepare(height, changes, asked_for(base, changes) if restart else {})
         assert other.root == dumb_state_tree.root(changed(base, rejected))
         states.append(changed(base, changes))
         assert update.root == dumb_state_tree.root(states[-1])
@@ -166,6 +175,32 @@ def test_a_large_state_agrees_with_the_twin_through_growth_change_and_shrinking(
     update = store.prepare(12, last)
     assert update.root == statetree.state_root([])
     assert update.sub_roots == ()
+
+
+class WatchedKV(MemoryKV):
+    """Remembers which keys were read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[bytes] = []
+
+    @override
+    def get(self, key: bytes) -> bytes | None:
+        self.read.append(key)
+        return super().get(key)
+
+
+def test_values_that_are_known_are_not_read_again() -> None:
+    kv = WatchedKV()
+    store = StateStore(kv, keep_versions=1)
+    commit(kv, store, store.prepare(0, {"records": {b"a": b"1", b"b": b"1"}}))
+    kv.read.clear()
+    changes: Changes = {"records": {b"a": b"2", b"b": None, b"c": b"1"}}
+    update = store.prepare(1, changes, {"records": {b"a": b"1", b"c": None}})
+    assert kv.read == [layout.STATE + layout.pack_namespace("records") + b"b"]
+    commit(kv, store, update)
+    assert store.get_at("records", b"a", 0) == b"1"
+    assert store.get_at("records", b"c", 0) is None
 
 
 def test_pruning_leaves_nothing_behind_of_an_emptied_state() -> None:

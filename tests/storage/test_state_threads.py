@@ -17,7 +17,7 @@ from storage.leveldb import LevelDB
 from storage.memory import MemoryKV
 from storage.pagecache import PageCache
 from storage.state import NO_HEIGHT, StateStore
-from storage.tree import StoredPage
+from storage.tree import PageLayer
 
 HEIGHTS = 40
 
@@ -92,17 +92,20 @@ def test_a_write_of_the_value_that_stands_is_no_change() -> None:
 
 
 def test_the_page_cache_keeps_to_its_limit_and_gives_up_deep_pages_first() -> None:
-    cache = PageCache(pages_max=4)
-    pages = [StoredPage(b"%d" % i, depth, b"page") for i, depth in enumerate([0, 1, 9, 2, 30, 2])]
-    cache.move_on(pages, [])
-    assert len(cache) == 4
-    found = [page.key for page in pages if cache.get(page.key, page.depth) is not None]
-    assert found == [b"0", b"1", b"3", b"5"]
-    cache.move_on([StoredPage(b"6", 2, b"page")], [(b"1", 1)])
-    assert cache.get(b"1", 1) is None
-    cache.move_on([StoredPage(b"7", 2, b"page")], [])
-    assert cache.get(b"3", 2) is None, "of the deepest layer, the page written longest ago"
-    assert cache.get(b"7", 2) == b"page"
+    room = PageCache()
+    room.move_on([PageLayer(0, [b"0"], [b"page"])], [])
+    cache = PageCache(bytes_max=4 * room.bytes_held)
+    for name, depth in enumerate([0, 1, 9, 2, 30, 2]):
+        cache.move_on([PageLayer(depth, [b"%d" % name], [b"page"])], [])
+    assert cache.bytes_held == 4 * room.bytes_held
+    assert cache.get_many([b"2"], 9) == cache.get_many([b"4"], 30) == [None]
+    assert cache.get_many([b"0"], 0) == cache.get_many([b"1"], 1) == [b"page"]
+    assert cache.get_many([b"3", b"5"], 2) == [b"page", b"page"]
+    cache.move_on([PageLayer(2, [b"6"], [b"page"])], [(1, [b"1", b"never here"])])
+    assert cache.get_many([b"1"], 1) == [None]
+    cache.move_on([PageLayer(2, [b"7"], [b"page"])], [])
+    found = cache.get_many([b"3", b"7"], 2)
+    assert found == [None, b"page"], "of the deepest layer, the page written longest ago"
 
 
 def test_t2_preparing_writes_nothing() -> None:

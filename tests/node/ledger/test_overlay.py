@@ -66,6 +66,9 @@ def test_the_overlay_is_a_dictionary_that_can_forget(
     assert committed.spaces["toy"] == base
     changes = overlay.changes().get("toy", {})
     assert all(base.get(key) != value for key, value in changes.items()), "no idle changes"
+    looked_up = overlay.looked_up().get("toy", {})
+    assert changes.keys() <= looked_up.keys(), "the tree needs what was there before"
+    assert all(base.get(key) == value for key, value in looked_up.items())
     committed.apply(overlay.changes())
     assert committed.spaces["toy"] == kept
 
