@@ -63,3 +63,5 @@ BUILD_LEAVES_HELD_BYTES: Final = 32 * MIB
 """Leaves of a state that is being built, kept in memory; beyond it they wait in files."""
 BUILD_LEAVES_APPLIED_MIN: Final = 2_048
 """Neighbouring leaves that become pages together, if there are so many."""
+DIFFERENT_PATHS_HELD_MAX: Final = 65_536
+"""Places at which two states differ that are kept in memory while their keys are looked for."""

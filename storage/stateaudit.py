@@ -128,7 +128,7 @@ class _PageWalk:
         self, version: bytes, depth: int, way: bytes, expected: bytes
     ) -> Iterator[StateDamage]:
         """`way` has one nibble a byte."""
-        key = page_key(version, self._packed, depth, _path_of(way))
+        key = page_key(version, self._packed, depth, path_of(way))
         try:
             page = _read(self._reader, key)
         except DamagedStoreError as error:
@@ -167,7 +167,7 @@ def _hashes(page: Page, depth: int) -> bool:
     return bytes(again) == page and page[0] == EMPTY
 
 
-def _path_of(way: bytes) -> bytes:
+def path_of(way: bytes) -> bytes:
     """The beginning of a path, from its nibbles."""
     padded = way + b"\x00" if len(way) % 2 else way
     return bytes(high << 4 | low for high, low in zip(padded[::2], padded[1::2], strict=True))

@@ -7,7 +7,6 @@ first height at which they differ is found by halving.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from medquorum.block import Result
@@ -16,8 +15,9 @@ from storage import layout
 from storage.chain import ChainStore
 from storage.errors import DamagedStoreError
 from storage.kv import KV
-from storage.state import head_at, oldest_state
+from storage.state import oldest_state
 from storage.stateaudit import read_state_at
+from storage.statediff import first_difference
 
 _Entry = tuple[str, bytes]
 
@@ -63,7 +63,7 @@ class Comparison:
             )
         if not self._same(last):
             return last, self._difference(self._first(low, last))
-        key = self._first_key(last, "")
+        key = self._first_key(last)
         if key is None:
             return last, None
         return last, Difference(last, "state", module=key[0], key=key[1])
@@ -96,9 +96,8 @@ class Comparison:
             name for name in Result.__struct_fields__ if getattr(left, name) != getattr(right, name)
         )
         found = self._transaction(Difference(height, "result", fields))
-        module = self._module(height)
-        key = None if module == "" else self._first_key(height, module)
-        return replace(found, module=module, key=b"" if key is None else key[1])
+        place = first_difference(*self._kvs, height) if self._kept(height) else None
+        return found if place is None else replace(found, module=place.namespace, key=place.key)
 
     def _transaction(self, found: Difference) -> Difference:
         """The first transaction that is another one, or fared otherwise."""
@@ -116,22 +115,13 @@ class Comparison:
                 return replace(found, index=index, tx_id=here.tx_id)
         return found
 
-    def _module(self, height: int) -> str:
-        if not self._kept(height):
-            return ""
-        roots = [
-            {sub.namespace: sub.root for sub in head_at(kv, height).sub_roots} for kv in self._kvs
-        ]
-        names = roots[0].keys() | roots[1].keys()
-        return min((n for n in names if roots[0].get(n) != roots[1].get(n)), default="")
-
-    def _first_key(self, height: int, module: str) -> _Entry | None:
-        """The first key, in the order of the key space, whose values differ; of this module only,
-        if it is named. Reads the whole state of both.
+    def _first_key(self, height: int) -> _Entry | None:
+        """The first key, in the order of the key space, whose values differ, though the trees are
+        the same. Reads the whole state of both.
         """
         if not self._kept(height):
             return None
-        left, right = (self._entries(kv, height, module) for kv in self._kvs)
+        left, right = (read_state_at(kv, height) for kv in self._kvs)
         here, there = next(left, None), next(right, None)
         while here == there:
             if here is None:
@@ -140,9 +130,6 @@ class Comparison:
         found = [(_order(entry), entry) for entry in (here, there) if entry is not None]
         _, entry = min(found)
         return entry[0], entry[1]
-
-    def _entries(self, kv: KV, height: int, module: str) -> Iterator[tuple[str, bytes, bytes]]:
-        return (entry for entry in read_state_at(kv, height) if module in {"", entry[0]})
 
     def _kept(self, height: int) -> bool:
         return all(oldest_state(kv) <= height for kv in self._kvs)
