@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
-import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,6 +13,7 @@ from devnet import api
 from devnet.network import Network
 from devnet.ports import HOST
 from medquorum.quorum import EngineName
+from tests.support.disk import tiny_disk
 from tests.support.network import (
     WAIT_S,
     assert_agreement,
@@ -124,26 +122,6 @@ def test_peers_that_connect_and_say_nothing_are_dropped(network: Network) -> Non
         answer = api.ready(node.ops, 3)
         assert answer is not None
         assert answer.ready
-
-
-@contextmanager
-def tiny_disk(path: Path, size_mib: int) -> Iterator[Path]:
-    """A file system of its own. Skips the test where one may not be mounted."""
-    path.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root")
-    options = f"size={size_mib}m,mode=0700"
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode != 0:
-        pytest.skip("no file system may be mounted here")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
 def test_a_full_disk_stops_a_node_and_freed_space_brings_it_back(
