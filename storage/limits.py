@@ -16,9 +16,9 @@ LEVELDB_FILE_BYTES: Final = 8 * MIB
 LEVELDB_OPEN_FILES_MAX: Final = 512
 LEVELDB_BLOOM_BITS: Final = 10
 """Bits a key: about one lookup in a hundred reads a file in vain."""
-WHOLE_HEIGHTS_MAX: Final = 40_000
-"""Heights before the tip that a start looks for. LevelDB's log holds two write buffers at most, and
-no height takes less than 2 KiB of it.
+WHOLE_HEIGHTS_MAX: Final = 20_000
+"""Heights before the tip that a start looks for: more than LevelDB's log holds of them, for the log
+becomes a table when the write buffer is full, and no height takes less than 2 KiB of it.
 """
 
 LMDB_MAP_BYTES_MIN: Final = 16 * 1024 * MIB
