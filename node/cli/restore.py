@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -31,6 +29,7 @@ from node.stores import open_database
 from storage.leveldb import LevelDB
 from storage.lock import DataDirLock
 from storage.signstate import SignState
+from storage.snapshots import SnapshotFiles
 
 _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 _EPILOG = "Exit code 65: something in the backup is damaged or false, and is named."
@@ -123,8 +122,10 @@ def restore_drill(
 
 
 def _chosen(directory: Path, height: int | None) -> BackupManifest:
-    with _named():
+    try:
         manifest = choose(directory, height)
+    except FalseBackupError as error:
+        raise Ended(Exit.CORRUPT, str(error)) from None
     if manifest is None:
         which = "no backup" if height is None else f"no backup of height {height}"
         raise Ended(Exit.NO, f"{which} is in {directory}")
@@ -136,27 +137,23 @@ def _rebuilt(
 ) -> Rebuilt:
     progress = ProgressLine()
     try:
-        with _named():
-            return rebuild(
-                path,
-                directory,
-                manifest,
-                genesis=genesis,
-                registry=installed_registry(),
-                open_kv=open_kv,
-                progress=progress.show,
-            )
+        return rebuild(
+            path,
+            directory,
+            manifest,
+            genesis=genesis,
+            registry=installed_registry(),
+            open_kv=open_kv,
+            progress=progress.show,
+        )
+    except FalseBackupError as error:
+        if manifest.name() not in SnapshotFiles(directory).names():
+            # The node whose backups these are keeps the last ones, and made another meanwhile.
+            detail = f"the backup of height {manifest.height} was given up meanwhile"
+            raise Ended(Exit.TEMPORARY, detail) from None
+        raise Ended(Exit.CORRUPT, str(error)) from None
     finally:
         progress.end()
-
-
-@contextmanager
-def _named() -> Iterator[None]:
-    """What is wrong with a backup, by its name, and its exit code."""
-    try:
-        yield
-    except FalseBackupError as error:
-        raise Ended(Exit.CORRUPT, str(error)) from None
 
 
 def _document(done: Rebuilt) -> dict[str, object]:

@@ -8,6 +8,7 @@ what goes in is counted, summed up, or picked field by field from a list.
 from __future__ import annotations
 
 import io
+import os
 import platform
 import re
 import tarfile
@@ -118,17 +119,23 @@ def logs(home: Home) -> Files:
 
 
 def write(output: Path, files: Mapping[str, bytes]) -> None:
-    """The archive, readable by its owner alone. Raises FileExistsError, OSError."""
-    with (
-        output.open("xb") as stream,
-        tarfile.open(fileobj=stream, mode="w:gz") as archive,
-    ):
-        output.chmod(0o600)
-        for name in sorted(files):
-            entry = tarfile.TarInfo(f"medquorum-debug/{name}")
-            entry.size = len(files[name])
-            entry.mode = 0o600
-            archive.addfile(entry, io.BytesIO(files[name]))
+    """The archive, readable by its owner alone, whole or not there. Raises FileExistsError,
+    OSError.
+    """
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with (
+            os.fdopen(descriptor, "wb") as stream,
+            tarfile.open(fileobj=stream, mode="w:gz") as archive,
+        ):
+            for name in sorted(files):
+                entry = tarfile.TarInfo(f"medquorum-debug/{name}")
+                entry.size = len(files[name])
+                entry.mode = 0o600
+                archive.addfile(entry, io.BytesIO(files[name]))
+    except BaseException:
+        output.unlink(missing_ok=True)
+        raise
 
 
 def _tail(path: Path) -> bytes:

@@ -18,6 +18,7 @@ from node.backup.format import BackupChunk, BackupManifest, ChunkRef, load_manif
 from node.backup.making import BackupWork
 from node.home import Home
 from storage import layout
+from storage.errors import BlobNotFoundError
 from storage.kv import prefix_end
 from storage.limits import VAULT_BLOB_BYTES_MAX
 from storage.snapshots import SnapshotFiles
@@ -221,6 +222,18 @@ def test_a_drill_leaves_nothing_behind_and_tells_the_times(
     assert all(part >= 0 for part in parts)
     assert document["seconds"] >= sum(parts) > 0
     assert run(*drill, "--height", TIP + 1).exit_code == 1
+
+
+def test_one_that_is_given_up_meanwhile_is_not_called_damaged(
+    sound: tuple[Home, Path], backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def given_up(directory: Path, chunk: bytes, **_more: object) -> bytes:
+        shutil.rmtree(directory.parent)
+        raise BlobNotFoundError(chunk)
+
+    monkeypatch.setattr("node.backup.restoring.read_blob", given_up)
+    result = run("restore-drill", backup, "--home", sound[0].root)
+    assert (result.exit_code, "given up" in result.stderr) == (75, True), result.output
 
 
 def test_nothing_but_the_database_is_in_it(sound: tuple[Home, Path], backup: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import tarfile
 from collections.abc import Iterator
@@ -145,3 +146,16 @@ def test_it_is_made_also_of_a_database_that_does_not_open(tmp_path: Path) -> Non
         batch.put(layout.FORMAT, layout.pack_height(99))
         kv.write(batch, sync=True)
     assert b"FormatError" in dumped(home, tmp_path)["chain.txt"]
+
+
+def test_none_is_left_that_the_disk_has_cut_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = make_stopped_home(tmp_path)
+
+    def full(*_args: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", full)
+    result = run("debug", "dump", tmp_path / "debug.tar.gz", "--home", home.root)
+    assert (result.exit_code, (tmp_path / "debug.tar.gz").exists()) == (73, False)
