@@ -34,10 +34,13 @@ HIGHEST = TIP - WINDOW + 1
 Receipts = Mapping[bytes, bytes]
 
 
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """The home of a node on whose chain the validators changed. Not to be changed itself."""
-    return make_stopped_home(tmp_path_factory.mktemp("sound"))
+@pytest.fixture(scope="module", params=["changed", "recovered"])
+def sound(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """The home of a node on whose chain the validators changed, and on one of them then were lost.
+    Not to be changed itself.
+    """
+    recovered = request.param == "recovered"
+    return make_stopped_home(tmp_path_factory.mktemp("sound"), recovered=recovered)
 
 
 @pytest.fixture(scope="module")

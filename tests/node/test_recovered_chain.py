@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from medquorum.codec import encode
 from medquorum.errors import VerificationError
+from medquorum.keys import possession_bytes
 from medquorum.receipt import verify_receipt
 from medquorum.recovery_file import RecoveryFile
-from medquorum.transaction import Transaction
+from medquorum.transaction import Operation, Transaction, build, sign
 from node.chain import Chain
 from node.errors import RecoveryRefusedError
 from node.ledger.recoveries import RECOVERIES, recoveries_so_far, recovery_refusal
+from node.ledger.types.identity.bodies import KeyRotate
 from node.receipts import receipt_file
 from node.recovering import adopt_from
 from node.recovery_proposals import propose_recovery
@@ -110,6 +113,35 @@ def test_the_first_block_begins_with_the_recovery_or_is_not_voted_for(struck: Si
     assert recovery_refusal(due, [few], view) == "recovery_signatures"
     nobody = handed_in(file.combined(key_of("nobody")))
     assert recovery_refusal(due, [nobody], view) == "recovery_signer"
+
+
+def test_a_root_key_that_was_rotated_signs_no_recovery_and_the_new_one_does(
+    struck: SignedChain,
+) -> None:
+    org = struck.genesis.organisations[1].org
+    old, new = key_of("org1"), key_of("new root of org1")
+    proof = new.sign(possession_bytes(struck.chain.chain_id, org, new.public))
+    body = KeyRotate(old.public, new.public, 0, proof)
+    operation = Operation("id.key.rotate", 1, encode(body))
+    raw = build(
+        chain_id=struck.chain.chain_id,
+        nonce=bytes(16),
+        valid_until=50,
+        operations=[operation],
+        signers=[old.public],
+    )
+    struck.add(sign(raw, [old]))
+    assert struck.chain.blocks.outcomes(6)[0].code == "ok"
+    blank = propose_recovery(struck.chain, new_validators(struck.chain), "site.lost")
+    with pytest.raises(VerificationError, match="recovery_key"):
+        blank.sign(old)
+    file = blank.sign(new).sign(key_of("org2")).sign(key_of("org3")).combined(new)
+    struck.chain.expect(handed_in(file))
+    struck.add(handed_in(file))
+    for height, count in ((2, 0), (6, 0), (7, 1)):
+        receipt = receipt_file(struck.chain.blocks, struck.chain.blocks.outcomes(height)[0].tx_id)
+        assert receipt is not None
+        assert verify_receipt(receipt, struck.genesis).recoveries == count
 
 
 def test_too_few_organisations_recover_nothing(struck: SignedChain) -> None:

@@ -19,6 +19,7 @@ from storage.signstate import SignState
 from storage.vault import VaultDirectory
 from storage.wal import WriteAheadLog
 from tests.support.cluster import Cluster, key_of
+from tests.support.recovered import handed_in, recovery_of
 from tests.support.signed_chain import SignedChain
 
 BLOB = b"ciphertext of a record"
@@ -35,8 +36,17 @@ async def _decide(folder: Path, member: SignedChain) -> None:
         member.add(council.decision(ProposalKind.VALIDATOR_REPLACE, content))
 
 
-def make_stopped_home(folder: Path, *, tail: int = 3) -> Home:
-    """A home with a chain, a sign state, logs and a vault; `tail` blocks follow the decisions."""
+def _go_on_after_a_disaster(member: SignedChain) -> None:
+    """At the very height that changed the validators; none of them, nor those before, votes on."""
+    file = recovery_of(member.chain, numbers=(5, 6, 7, 8), orgs=(1, 2, 3))
+    member.chain.expect(handed_in(file))
+    member.add(handed_in(file), member.transaction())
+
+
+def make_stopped_home(folder: Path, *, tail: int = 3, recovered: bool = False) -> Home:
+    """A home with a chain, a sign state, logs and a vault; `tail` blocks follow the decisions. With
+    `recovered`, the first of them stands on a disaster recovery.
+    """
     place = Home(folder / "home")
     place.config_file.parent.mkdir(parents=True)
     place.config_file.write_text("")
@@ -44,7 +54,9 @@ def make_stopped_home(folder: Path, *, tail: int = 3) -> Home:
     member = SignedChain(place.chain)
     member.grow(3)
     asyncio.run(_decide(folder, member))
-    member.grow(tail)
+    if recovered:
+        _go_on_after_a_disaster(member)
+    member.grow(tail - recovered)
     place.genesis_file.write_bytes(genesis_files.dump(member.genesis))
     chain_id = member.chain.chain_id
     member.close()
