@@ -111,7 +111,7 @@ class VaultDirectory:
         for shard in range(256):
             directory = self._path / f"{shard:02x}"
             for name in self._files.names(directory):
-                if (blob_id := _parse_id(directory.name, name)) is not None:
+                if (blob_id := parse_id(directory.name, name)) is not None:
                     yield directory / name, blob_id
 
     def _file_of(self, blob_id: bytes) -> Path:
@@ -142,8 +142,8 @@ def _file_in(path: Path, blob_id: bytes) -> Path:
     return path / name[:_SHARD_CHARACTERS] / name
 
 
-def _parse_id(shard: str, name: str) -> bytes | None:
-    """The id that a file name stands for; None for a file that is not ours."""
+def parse_id(shard: str, name: str) -> bytes | None:
+    """The id that a file name in a shard stands for; None for a file that is not ours."""
     if len(name) != 2 * _ID_BYTES or not name.startswith(shard) or name != name.lower():
         return None
     try:

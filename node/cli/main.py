@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, Lazy]] = {
     "restore-drill": Lazy(
         "node.cli.restore", "restore_drill", "Prove that a backup can be restored."
     ),
+    "vault": Lazy("node.cli.vault", "vault", "Keep a copy of the vault's records."),
     "verify": Lazy("node.cli.verify", "verify", "Check all data of a stopped node."),
     "rollback": Lazy("node.cli.rollback", "rollback", "Take the last heights of a node back."),
     "reindex": Lazy("node.cli.reindex", "reindex", "Build a stopped node's indexes again."),

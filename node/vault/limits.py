@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from medquorum.limits import ENVELOPE_BYTES_MAX
+
+CUSTODY_BYTES_MAX: Final = ENVELOPE_BYTES_MAX + 128
+"""Of the file of one envelope."""
+INDEX_BYTES_MAX: Final = 128
+"""Of what a copy of the vault says about itself."""
 RELEASES_MAX: Final = 4
 """Releases in progress; each may hold RELEASE_BYTES_MAX in memory."""
 RELEASE_BYTES_MAX: Final = 40 * 1024 * 1024

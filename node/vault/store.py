@@ -17,6 +17,7 @@ from msgspec import Meta
 from medquorum.codec import U32, Bytes32, Wire, decode, encode
 from medquorum.errors import DecodeError
 from medquorum.limits import ENVELOPE_BYTES_MAX
+from node.vault.limits import CUSTODY_BYTES_MAX
 from storage.errors import BlobNotFoundError, DamagedBlobError
 from storage.files import DiskFiles, Files, replace_file
 from storage.mark import check_mark
@@ -25,7 +26,6 @@ from storage.vault import VaultDirectory
 FORMAT_VERSION: Final = 1
 """Of the whole directory: its layout, the blobs and the envelopes."""
 MARK: Final = "vault"
-_FILE_BYTES_MAX: Final = ENVELOPE_BYTES_MAX + 128
 
 
 class CustodyEnvelope(Wire):
@@ -73,7 +73,7 @@ class RecordStore:
         if data is None:
             return None
         try:
-            return decode(CustodyEnvelope, data, size_max=_FILE_BYTES_MAX)
+            return decode(CustodyEnvelope, data, size_max=CUSTODY_BYTES_MAX)
         except DecodeError:
             raise DamagedBlobError(blob_id) from None
 

@@ -22,6 +22,7 @@ from storage.errors import BlobNotFoundError
 from storage.kv import prefix_end
 from storage.limits import VAULT_BLOB_BYTES_MAX
 from storage.snapshots import SnapshotFiles
+from tests.support.canaries import files_with
 from tests.support.cli import Consortium, found_alone, ok, run, started
 from tests.support.cluster import make_genesis
 from tests.support.ports import free_ports
@@ -317,6 +318,29 @@ def test_a_daemon_makes_backups_by_the_clock_and_the_metrics_say_so(
     assert float(figures["medquorum_backup_last_height"]) == height
     assert float(figures["medquorum_backup_last_success_timestamp_seconds"]) >= began
     assert [name.height for name in SnapshotFiles(tmp_path / "backups").names()] == [height]
+
+
+def seeds(home: Home) -> list[bytes]:
+    """Every private key of a home: its files are in the clear, for a development network."""
+    files = sorted((home.root / "keys").glob("*.json"))
+    return [bytes.fromhex(json.loads(file.read_bytes())["secret"]) for file in files]
+
+
+def test_a_backup_of_a_running_node_holds_neither_a_private_key_nor_the_sign_state(
+    alone: tuple[Consortium, str], tmp_path: Path
+) -> None:
+    made, ops = alone
+    home = Home(made.home)
+    with started(made.home) as daemon:
+        commit_one(made, tmp_path)
+        ok("backup", "--ops", ops)
+        assert daemon.stop() == 0
+    signed = home.sign_state.read_bytes()
+    secrets = [*seeds(home), signed, signed[12:]]
+    assert len(secrets) > 3
+    for secret in secrets:
+        assert files_with(secret, made.home), "this search should find what is there"
+        assert files_with(secret, tmp_path / "backups") == []
 
 
 def test_a_daemon_that_makes_none_says_so(alone: tuple[Consortium, str]) -> None:

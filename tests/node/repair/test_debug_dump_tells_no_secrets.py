@@ -6,7 +6,6 @@ import base64
 import errno
 import json
 import tarfile
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,29 +18,12 @@ from storage.journal import MempoolJournal
 from storage.kv import Batch, prefix_end
 from storage.lock import DataDirLock
 from storage.vault import VaultDirectory
+from tests.support.canaries import encodings
 from tests.support.cli import ok, run
 from tests.support.stopped_home import make_stopped_home, opened
 
 CANARY = b"Canary Patient 1979-03-01 ICD F32.2 \xc3\xa4 #4711"
 SEED = bytes(range(7, 39))
-
-
-def encodings(secret: bytes) -> Iterator[bytes]:
-    """The ways in which bytes are written down."""
-    yield secret
-    yield secret.hex().encode()
-    yield secret.hex().upper().encode()
-    yield secret[::-1]
-    yield json.dumps(secret.decode("latin-1")).encode()
-    yield json.dumps(secret.decode("utf-8", errors="replace")).encode()
-    yield repr(secret).encode()
-    for encoded in (
-        base64.b64encode(secret),
-        base64.urlsafe_b64encode(secret),
-        base64.b32encode(secret),
-        base64.b85encode(secret),
-    ):
-        yield encoded.rstrip(b"=")
 
 
 def dumped(home: Home, tmp_path: Path) -> dict[str, bytes]:
