@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from devnet.bench import commands, commands_load, consensus, snapshots, start
+from devnet.bench import commands, commands_load, commands_sync, consensus, snapshots, start
 from devnet.bench.e2e import Result, run
 from devnet.bench.facts import machine
 from devnet.bench.limits import measure
@@ -225,7 +225,7 @@ def _print(result: Result) -> None:
     )
 
 
-for _command in (*commands.COMMANDS, *commands_load.COMMANDS):
+for _command in (*commands.COMMANDS, *commands_load.COMMANDS, *commands_sync.COMMANDS):
     cli.add_command(_command)
 
 
