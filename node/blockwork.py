@@ -29,12 +29,11 @@ from medquorum import merkle
 from medquorum.block import Header
 from medquorum.certificate import CommitCertificate
 from medquorum.codec import encode
-from medquorum.errors import DecodeError
 from medquorum.transaction import Transaction
-from node.bodies import Bodies
+from node.bodies import Bodies, listed_ids
 from node.chain import Chain, ExecutedBlock
 from node.inbox import Inbox
-from node.ledger.blockcheck import Parent, check_block
+from node.ledger.blockcheck import check_block
 from node.ledger.due import NAMESPACE as DUE_NAMESPACE
 from node.ledger.due import next_due_ms
 from node.ledger.limits import BLOCK_BYTES_MAX, BLOCK_OPERATIONS_MAX, BLOCK_TXS_MAX
@@ -97,7 +96,10 @@ class BlockWork:
         self._begun: set[asyncio.Task[None]] = set()
         self._promised: set[bytes] = set()
         self._announced_height = 0
-        self._expired: tuple[bytes, ...] = ()
+        # Ids that are committed or have expired, and are still in the journal.
+        self._final: list[bytes] = []
+        self.durable = chain.tip.height
+        """The height up to which blocks are durable: what peers and the engine are told."""
         self.lock = asyncio.Lock()
 
     def announce_work(self) -> None:
@@ -113,6 +115,9 @@ class BlockWork:
 
     def validate(self, request: Validate) -> None:
         """Answer Validate once every transaction is here and the block is checked."""
+        if self.durable < self._chain.tip.height:
+            # Its height is over, as the engine will soon hear: a refusal would blame the proposer.
+            return
         block_hash = request.header.hash()
         earlier = self._validations.get(block_hash)
         if earlier is not None:
@@ -143,16 +148,22 @@ class BlockWork:
             rota_cycles=param(self._chain.view(), ROTA_CYCLES),
         )
 
-    async def apply(self, block: ExecutedBlock, certificate: CommitCertificate) -> None:
+    async def apply(
+        self, block: ExecutedBlock, certificate: CommitCertificate, *, more: bool = False
+    ) -> None:
         """Commit an executed block, then everything that follows from a new tip.
 
-        The caller holds `lock`.
+        With `more`, others follow at once: the block need not be durable yet, and until `settle`
+        has made it so, or a block without `more` has, the engine begins no height and nothing that
+        a restart would need is forgotten (docs/spec/recovery.md, V8). The caller holds `lock`.
         """
-        compact = self._log.size_bytes > self._log_bytes_max and not self._halted()
+        compact = not more and self._may_compact()
         with self._step("commit"):
-            committed = await self._threads.writer.run(self._write, block, certificate, compact)
+            committed = await self._threads.writer.run(
+                self._write, block, certificate, more, compact
+            )
         self._pool.remove(committed.tx_ids)
-        self._expired = tuple(self._pool.expire(committed.header.height))
+        self._final.extend(self._pool.expire(committed.header.height))
         self._bodies.forget(committed.tx_ids)
         self._chain.advance(block, committed)
         self._valid.clear()
@@ -161,6 +172,24 @@ class BlockWork:
         for task in self._begun - {asyncio.current_task()}:
             # They ask about a height that is over, and may wait for what nobody has.
             task.cancel()
+        if not more:
+            await self._begin_next()
+
+    async def settle(self) -> None:
+        """Make durable what `apply` has not, and begin the next height. The caller holds `lock`."""
+        if self.durable == self._chain.tip.height:
+            return
+        await self._threads.writer.run(self._sync, self._may_compact())
+        await self._begin_next()
+
+    def _may_compact(self) -> bool:
+        return self._log.size_bytes > self._log_bytes_max and not self._halted()
+
+    async def _begin_next(self) -> None:
+        """The tip is durable."""
+        self.durable = self._chain.tip.height
+        # What was announced for it meanwhile, the engine heard at an earlier height.
+        self._announced_height = 0
         self._inbox.post(self.height_started())
         self.announce_work()
         await self._forget_promises()
@@ -184,18 +213,29 @@ class BlockWork:
         return task
 
     def _write(
-        self, block: ExecutedBlock, certificate: CommitCertificate, compact: bool
+        self, block: ExecutedBlock, certificate: CommitCertificate, more: bool, compact: bool
     ) -> CommittedBlock:
-        """On the writer thread: the block, then forget what is durable elsewhere now.
+        """On the writer thread: the block, then forget what is durable elsewhere now."""
+        committed = self._chain.write(block, certificate, sync=not more)
+        self._final.extend(committed.tx_ids)
+        if not more:
+            self._forget(compact)
+        return committed
 
-        The engine has not begun the next height, so all that its log holds is about committed ones;
-        but for the record that it has halted, which is why a halted node's log is not compacted.
+    def _sync(self, compact: bool) -> None:
+        """On the writer thread: what was written before is durable, and can be forgotten."""
+        self._chain.sync()
+        self._forget(compact)
+
+    def _forget(self, compact: bool) -> None:
+        """The engine has not begun the next height, so all that its log holds is about committed
+        ones; but for the record that it has halted, which is why a halted node's log is not
+        compacted.
         """
-        committed = self._chain.write(block, certificate)
-        self._pending.release((*committed.tx_ids, *self._expired))
+        self._pending.release(self._final)
+        self._final = []
         if compact:
             self._log.replace(())
-        return committed
 
     def _has_work(self) -> bool:
         if len(self._pool) > 0:
@@ -246,7 +286,7 @@ class BlockWork:
         self._inbox.post(Validated(block_hash, reason))
 
     async def _check(self, block_hash: bytes, request: Validate) -> str:
-        tx_ids = await self._threads.ledger.run(_listed, request.header, request.body)
+        tx_ids = await self._threads.ledger.run(listed_ids, request.header, request.body)
         if tx_ids is None:
             return BODY_MISMATCH
         if block_hash in self._valid:
@@ -282,18 +322,6 @@ class BlockWork:
         earliest_ms = self._chain.tip.time_ms + max(1, self._block_interval_ms)
         return max(self._now_ms() + BLOCK_TIME_AHEAD_MS, earliest_ms)
 
-    def parent(self) -> Parent:
-        """What the next block must follow."""
-        tip = self._chain.tip
-        return Parent(
-            height=tip.height,
-            block_hash=tip.block_hash,
-            result_hash=tip.result_hash,
-            time_ms=tip.time_ms,
-            validators=tip.validators,
-            recovery=self._chain.recovery_due(),
-        )
-
     async def refusal(
         self, header: Header, tx_ids: Sequence[bytes], transactions: Sequence[Transaction]
     ) -> str:
@@ -303,10 +331,14 @@ class BlockWork:
         another block is committed meanwhile, the answer is about neither; the caller holds `lock`,
         or is cancelled by that commit.
         """
-        refused = await self._threads.ledger.run(
-            check_block,
+        return await self._threads.ledger.run(self._refusal, header, tx_ids, transactions)
+
+    def _refusal(
+        self, header: Header, tx_ids: Sequence[bytes], transactions: Sequence[Transaction]
+    ) -> str:
+        refused = check_block(
             header,
-            self.parent(),
+            self._chain.parent(),
             tx_ids,
             transactions,
             chain_id=self._chain.chain_id,
@@ -315,6 +347,20 @@ class BlockWork:
             seen=self._chain.seen,
         )
         return refused or ""
+
+    async def follow(
+        self, header: Header, tx_ids: Sequence[bytes], transactions: Sequence[Transaction]
+    ) -> ExecutedBlock | str:
+        """Execute a certified block on the tip, or say why it must not follow it: `refusal` in the
+        same visit to the ledger thread. The caller holds `lock`.
+        """
+
+        def run() -> ExecutedBlock | str:
+            refused = self._refusal(header, tx_ids, transactions)
+            return refused or self._chain.execute(header, transactions)
+
+        with self._step("execute"):
+            return await self._threads.ledger.run(run)
 
     async def _execute(self, request: Execute) -> None:
         executed = await self._executed_block(request.header, request.body)
@@ -349,19 +395,6 @@ class BlockWork:
                 executed = await self._threads.ledger.run(self._chain.execute, header, transactions)
             _remember(self._executed, block_hash, executed)
             return executed
-
-
-def _listed(header: Header, body: bytes) -> tuple[bytes, ...] | None:
-    """The ids in a body if it is the one that the header was made with. Nothing is fetched for any
-    other: a false body would have us look for transactions that do not exist.
-    """
-    try:
-        tx_ids = decode_body(body).tx_ids
-    except DecodeError:
-        return None
-    if len(tx_ids) != header.tx_count or merkle.root(tx_ids) != header.txs_root:
-        return None
-    return tx_ids
 
 
 def _remember(kept: OrderedDict[bytes, V], key: bytes, value: V) -> None:

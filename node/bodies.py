@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
+from medquorum import merkle
+from medquorum.block import Header
 from medquorum.codec import decode
 from medquorum.errors import DecodeError
 from medquorum.transaction import Transaction
@@ -22,7 +24,7 @@ from node.mempool import Mempool
 from node.network import Network
 from node.threads import Worker
 from node.verifier import signatures_hold
-from node.wire import TXS_BYTES_MAX, FrameKind, GetTxs, TxBatch
+from node.wire import TXS_BYTES_MAX, FrameKind, GetTxs, TxBatch, decode_body
 
 
 @dataclass(slots=True)
@@ -167,3 +169,16 @@ class Bodies:
             while len(self._fetched) > FETCHED_TXS_KEPT:
                 self._fetched.popitem(last=False)
             self.arrived(transaction)
+
+
+def listed_ids(header: Header, body: bytes) -> tuple[bytes, ...] | None:
+    """The ids in a body if it is the one that the header was made with. Nothing is fetched for any
+    other: a false body would have us look for transactions that do not exist.
+    """
+    try:
+        tx_ids = decode_body(body).tx_ids
+    except DecodeError:
+        return None
+    if len(tx_ids) != header.tx_count or merkle.root(tx_ids) != header.txs_root:
+        return None
+    return tx_ids

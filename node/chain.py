@@ -1,8 +1,8 @@
 """The committed chain, and the one way to extend it: execute a block, then commit it with its
 certificate.
 
-Blocks, receipts, index, validators and state of a height go down in one atomic, synced batch, so a
-crash leaves a height whole or absent.
+Blocks, receipts, index, validators and state of a height go down in one atomic batch, so a crash
+leaves a height whole or absent. The batch is synced, or a later one is (docs/spec/recovery.md, V8).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from medquorum.transaction import Transaction
 from node.errors import DivergenceError, IdentityError, RecoveryRefusedError
 from node.ledger.codes import OK
 from node.ledger.errors import TxError
+from node.ledger.blockcheck import Parent
 from node.ledger.executor import Execution, Executor
 from node.ledger.genesis import genesis_changes
 from node.ledger.overlay import StateView
@@ -113,6 +114,18 @@ class Chain:
     def view(self) -> StateView:
         """The committed state as of now, for queries and admission."""
         return StateView(self.state, height=self.tip.height, time_ms=self.tip.time_ms)
+
+    def parent(self) -> Parent:
+        """What the next block must follow."""
+        tip = self.tip
+        return Parent(
+            height=tip.height,
+            block_hash=tip.block_hash,
+            result_hash=tip.result_hash,
+            time_ms=tip.time_ms,
+            validators=tip.validators,
+            recovery=self.recovery_due(),
+        )
 
     def on_commit(self, call: Callable[[CommittedBlock], None]) -> None:
         """Have `call` run after every commit, on the event loop, before the next height starts.
@@ -239,8 +252,10 @@ class Chain:
             require(recorded, f"height {header.height} does not record the recovery before it")
         return ExecutedBlock(header, tuple(transactions), execution, update, result, recovery)
 
-    def write(self, block: ExecutedBlock, certificate: CommitCertificate) -> CommittedBlock:
-        """Make the block durable.
+    def write(
+        self, block: ExecutedBlock, certificate: CommitCertificate, *, sync: bool = True
+    ) -> CommittedBlock:
+        """Make the block durable; without `sync`, leave that to the next synced write.
 
         Blocks on the disk: runs on the writer thread; `advance` follows on the event loop.
         """
@@ -266,11 +281,16 @@ class Chain:
         batch = Batch()
         self.blocks.stage(batch, committed)
         block.update.stage(batch)
-        self._kv.write(batch, sync=True)
+        self._kv.write(batch, sync=sync)
         self.state.committed(block.update)
-        if self._reached is not None:
-            self._reached.note(block.header.height)
+        if sync:
+            self._note()
         return committed
+
+    def sync(self) -> None:
+        """Make durable what was written without. On the writer thread."""
+        self._kv.write(Batch(), sync=True)
+        self._note()
 
     def advance(self, block: ExecutedBlock, committed: CommittedBlock) -> None:
         """Move the tip to a block that `write` has made durable, and tell everyone who asked."""
@@ -291,6 +311,11 @@ class Chain:
         self._replay.advance(header.height, block.transactions)
         for call in self._committed:
             call(committed)
+
+    def _note(self) -> None:
+        """All that was written is durable: if it is missing one day, it was lost."""
+        if self._reached is not None:
+            self._reached.note(self.state.height())
 
     def _open(self) -> None:
         if self._reached is not None:

@@ -82,8 +82,33 @@ PRUNE_INTERVAL_S: Final = 5.0
 PRUNE_ENTRIES: Final = 5_000
 """State entries deleted in one go, so that pruning never holds up a commit for long."""
 SYNC_BLOCKS_PER_REQUEST: Final = 32
-SYNC_BYTES_PER_RESPONSE: Final = 8 * 1024 * 1024
+SYNC_BYTES_PER_RESPONSE: Final = 512 * 1024
+"""Or one block, which may be larger. Small, so that a narrow link answers within the time."""
 SYNC_TIMEOUT_MS: Final = 5_000
+"""A question that is open for so long is asked of somebody else, and its peer passed over."""
+SYNC_HEDGE_S: Final = 0.5
+"""If the part that all others wait for takes so long, a second peer is asked for it as well."""
+SYNC_REQUESTS_PER_PEER: Final = 2
+"""One that it works on, one on the way."""
+SYNC_PARTS_MAX: Final = 8
+"""Answers that are under way or wait for their turn."""
+SYNC_BYTES_AHEAD_MAX: Final = 6 * 1024 * 1024
+"""The bytes of these answers, beyond which nothing more is asked for. They take up to twenty times
+as much in memory once they are decoded.
+"""
+SYNC_SLOW_S: Final = 0.25
+SYNC_SLOW_FACTOR: Final = 8
+"""A peer whose answers take longer than this, and so many times as long for each block as those of
+the quickest, is asked for what the others lack.
+"""
+SYNC_BACKOFF_S: Final = 5.0
+SYNC_BACKOFF_S_MAX: Final = 60.0
+"""How long a peer that left a question open is not asked: the first time, and at most."""
+SYNC_GROUP_BLOCKS_MAX: Final = 64
+SYNC_GROUP_BYTES_MAX: Final = 2 * 1024 * 1024
+"""Blocks and bytes of transactions that are made durable with one sync while catching up."""
+SYNC_RATE_S: Final = 10.0
+"""The speed of catching up is that of the last so many seconds."""
 PEERS_HEARD_MAX: Final = 4_096
 """Peers whose last announcement is remembered, connected or not: more than may be members."""
 SYNC_HEIGHT_CLAIM_MAX: Final = 10**12

@@ -15,6 +15,7 @@ from medquorum.certificate import CommitCertificate
 from medquorum.codec import U16, Hash, Height, Wire, decode
 from medquorum.evidence import EVIDENCE_BYTES_MAX, Evidence
 from medquorum.transaction import TX_BYTES_MAX
+from node.ledger.limits import BLOCK_BYTES_MAX
 from node.limits import (
     EVIDENCE_PER_MESSAGE,
     FETCH_TXS_MAX,
@@ -28,7 +29,7 @@ from p2p.model import KindLimit, Lane
 CONSENSUS_BYTES_MAX: Final = 4 * 1024 * 1024
 BATCH_BYTES_MAX: Final = GOSSIP_BATCH_BYTES + TX_BYTES_MAX + 64 * 1024
 TXS_BYTES_MAX: Final = 16 * 1024 * 1024
-BLOCKS_BYTES_MAX: Final = SYNC_BYTES_PER_RESPONSE + TXS_BYTES_MAX
+BLOCKS_BYTES_MAX: Final = SYNC_BYTES_PER_RESPONSE + BLOCK_BYTES_MAX + 1024 * 1024
 EVIDENCE_BATCH_BYTES_MAX: Final = EVIDENCE_PER_MESSAGE * EVIDENCE_BYTES_MAX
 
 

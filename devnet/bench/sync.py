@@ -1,9 +1,9 @@
 """How fast a node that has nothing fetches a chain from the others, beside the rate at which they
 made it on the same machine, moments before.
 
-A network commits payments under full load, and then payments one by one; each stretch is timed. Then one
-validator loses its blocks (not its sign state) and fetches all of them from the other daemons, which
-have nothing else to do.
+A network commits payments under full load, and then payments one by one; each stretch is timed.
+Then one validator loses its blocks (not its sign state) and fetches all of them from the other
+daemons, which have nothing else to do.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -83,22 +84,13 @@ async def run(
     fetched = await asyncio.to_thread(
         _fetch, network, network.validators[-1], (first, middle, last)
     )
-    stretches = [
-        _stretch(step, len(network.validators), blocks, *found)
-        for step, blocks, *found in zip(
-            (full, light),
-            (middle - first, last - middle),
-            fetched.txs,
-            fetched.took_s,
-            fetched.took_cpu_s,
-            strict=True,
-        )
-    ]
+    own = fetched.stretches
+    validators = len(network.validators)
     return Figures(
         engine=network.engine,
-        validators=len(network.validators),
-        full=stretches[0],
-        light=stretches[1],
+        validators=validators,
+        full=_stretch(full, own[0], middle - first, validators),
+        light=_stretch(light, own[1], last - middle, validators),
         heights=last,
         sync_s=fetched.total_s,
         cpu_s=fetched.cpu_s,
@@ -107,10 +99,16 @@ async def run(
     )
 
 
+class _Took(msgspec.Struct, frozen=True):
+    """What fetching one stretch took."""
+
+    txs: int
+    seconds: float
+    cpu_s: float
+
+
 class _Fetched(msgspec.Struct, frozen=True):
-    txs: tuple[int, int]
-    took_s: tuple[float, float]
-    took_cpu_s: tuple[float, float]
+    stretches: tuple[_Took, _Took]
     total_s: float
     cpu_s: float
     idle_mib: float
@@ -142,10 +140,12 @@ def _fetch(network: Network, node: NodeInfo, marks: tuple[int, int, int]) -> _Fe
         if now > deadline:
             raise StateError(f"{node.name} has not caught up in {WAIT_S:g} s")
         time.sleep(LOOK_S)
+    took = [
+        _Took(count, after[0] - before[0], after[1] - before[1])
+        for count, (before, after) in zip(txs, pairwise(passed), strict=True)
+    ]
     return _Fetched(
-        txs,
-        (passed[1][0] - passed[0][0], passed[2][0] - passed[1][0]),
-        (passed[1][1] - passed[0][1], passed[2][1] - passed[1][1]),
+        (took[0], took[1]),
         round(passed[-1][0] - began, 2),
         round(process.cpu_seconds() - cpu_s, 2),
         idle_mib,
@@ -164,21 +164,19 @@ def _count(home: Home, first: int, middle: int, last: int) -> tuple[int, int]:
     return sum(counts[: middle - first]), sum(counts[middle - first :])
 
 
-def _stretch(
-    step: Step, validators: int, blocks: int, txs: int, took_s: float, cpu_s: float
-) -> Stretch:
-    live, fetched = step.committed_per_second, txs / took_s
+def _stretch(step: Step, took: _Took, blocks: int, validators: int) -> Stretch:
+    live, fetched = step.committed_per_second, took.txs / took.seconds
     each = step.cpu_us_per_tx_per_validator
     return Stretch(
         blocks=blocks,
-        txs=txs,
+        txs=took.txs,
         live_tx_per_second=live,
-        live_blocks_per_second=round(live * blocks / txs, 1),
+        live_blocks_per_second=round(live * blocks / took.txs, 1),
         sync_tx_per_second=round(fetched, 1),
-        sync_blocks_per_second=round(blocks / took_s, 1),
+        sync_blocks_per_second=round(blocks / took.seconds, 1),
         ratio=round(fetched / live, 2),
         live_cpu_us_per_tx=None if each is None else round(each * validators, 1),
-        sync_cpu_us_per_tx=round(1e6 * cpu_s / txs, 1),
+        sync_cpu_us_per_tx=round(1e6 * took.cpu_s / took.txs, 1),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from devnet.sim.patching import Patch
 from medquorum.evidence import Accusation, Evidence, EvidenceKind, contradiction
 from node import app, chain, driver, network, pending, sync
+from node.catchup import checking
 from node.evidence import exchange
 from storage import records, signstate, wal
 from storage.kv import Batch
@@ -130,7 +131,7 @@ def vote_signature_not_checked(patch: Patch) -> None:
 
 def certificate_not_checked_in_catch_up(patch: Patch) -> None:
     """Applies any block that a peer sends."""
-    patch.set(sync, "verify_certificate", lambda **_: None)
+    patch.set(checking, "verify_certificate", lambda **_: None)
 
 
 def catch_up_never_asks(patch: Patch) -> None:
