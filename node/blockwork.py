@@ -158,10 +158,9 @@ class BlockWork:
         a restart would need is forgotten (docs/spec/recovery.md, V8). The caller holds `lock`.
         """
         compact = not more and self._may_compact()
+        write = self._threads.writer.run
         with self._step("commit"):
-            committed = await self._threads.writer.run(
-                self._write, block, certificate, more, compact
-            )
+            committed = await write(self._write, block, certificate, more, compact)
         self._pool.remove(committed.tx_ids)
         self._final.extend(self._pool.expire(committed.header.height))
         self._bodies.forget(committed.tx_ids)
@@ -179,7 +178,8 @@ class BlockWork:
         """Make durable what `apply` has not, and begin the next height. The caller holds `lock`."""
         if self.durable == self._chain.tip.height:
             return
-        await self._threads.writer.run(self._sync, self._may_compact())
+        await self._threads.writer.run(self._chain.sync)
+        await self._threads.writer.run(self._forget, self._may_compact())
         await self._begin_next()
 
     def _may_compact(self) -> bool:
@@ -221,11 +221,6 @@ class BlockWork:
         if not more:
             self._forget(compact)
         return committed
-
-    def _sync(self, compact: bool) -> None:
-        """On the writer thread: what was written before is durable, and can be forgotten."""
-        self._chain.sync()
-        self._forget(compact)
 
     def _forget(self, compact: bool) -> None:
         """The engine has not begun the next height, so all that its log holds is about committed
@@ -351,9 +346,7 @@ class BlockWork:
     async def follow(
         self, header: Header, tx_ids: Sequence[bytes], transactions: Sequence[Transaction]
     ) -> ExecutedBlock | str:
-        """Execute a certified block on the tip, or say why it must not follow it: `refusal` in the
-        same visit to the ledger thread. The caller holds `lock`.
-        """
+        """Execute a certified block on the tip, or say why it must not follow. `lock` is held."""
 
         def run() -> ExecutedBlock | str:
             refused = self._refusal(header, tx_ids, transactions)

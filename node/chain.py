@@ -20,9 +20,9 @@ from medquorum.invariants import InvariantBroken, require
 from medquorum.recovery import Recovery, recovery_in, verify_recovery
 from medquorum.transaction import Transaction
 from node.errors import DivergenceError, IdentityError, RecoveryRefusedError
+from node.ledger.blockcheck import Parent
 from node.ledger.codes import OK
 from node.ledger.errors import TxError
-from node.ledger.blockcheck import Parent
 from node.ledger.executor import Execution, Executor
 from node.ledger.genesis import genesis_changes
 from node.ledger.overlay import StateView

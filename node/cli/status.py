@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from math import ceil
 from time import time_ns
 from typing import Final
 
@@ -18,10 +19,13 @@ _MS: Final = 1000
 
 
 class Syncing(msgspec.Struct, frozen=True):
-    """How far a node is behind."""
+    """How far a node is behind, and how it gets on."""
 
     height: int
     target: int
+    blocks_per_second: float = 0.0
+    seconds_left: float | None = None
+    passed_over: tuple[str, ...] = ()
 
 
 class Fetching(msgspec.Struct, frozen=True):
@@ -114,6 +118,7 @@ def complaints_about(found: NodeStatus) -> list[str]:
         percent = 100 * found.syncing.height // found.syncing.target
         complaints.append(
             f"syncing {found.syncing.height}/{found.syncing.target} ({behind} behind) {percent} %"
+            + _pace(found.syncing)
         )
     if found.snapshot is not None:
         complaints.append(
@@ -130,6 +135,18 @@ def _pruning_line(found: Pruning | None) -> str:
         return "off"
     held = f", held by {found.held_by}" if found.held_by else ""
     return f"{found.heights_pruned} heights pruned, {found.bytes_freed} bytes freed{held}"
+
+
+def _pace(syncing: Syncing) -> str:
+    """How fast it goes, and whom it does not wait for; nothing of what is not known."""
+    parts = []
+    if syncing.seconds_left is not None:
+        left = timedelta(seconds=ceil(syncing.seconds_left))
+        parts.append(f", {syncing.blocks_per_second:g} blocks/s, {left} left")
+    if syncing.passed_over:
+        names = ", ".join(peer[:16] for peer in syncing.passed_over)
+        parts.append(f", without {names}, who did not answer")
+    return "".join(parts)
 
 
 def consensus_line(found: NodeStatus) -> str:

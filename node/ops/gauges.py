@@ -41,6 +41,10 @@ class Gauges:
         self._syncing = gauge("sync_syncing", "1 while blocks are fetched from peers")
         self._target = gauge("sync_target_height", "The best height that a peer claims")
         self._behind = gauge("sync_behind_blocks", "How far this node is behind that claim")
+        self._speed = gauge("sync_blocks_per_second", "Blocks fetched and applied, lately")
+        self._left = gauge(
+            "sync_seconds_left", "Until this node is level if it goes on so; 0 if it is, or unknown"
+        )
         self._disk_free = gauge("disk_free_bytes", "Free bytes of the data directory's disk")
         self._disk_level = gauge("disk_guard_state", "0 ok, 1 warn, 2 refuse, 3 stop")
         self._waiters = gauge("rpc_waiters", "Requests that wait for a commit or a height")
@@ -77,6 +81,8 @@ class Gauges:
         self._syncing.set(int(sync is not None))
         self._target.set(tip.height if sync is None else sync.target)
         self._behind.set(0 if sync is None else sync.target - sync.height)
+        self._speed.set(0 if sync is None else sync.blocks_per_second)
+        self._left.set(0 if sync is None else sync.seconds_left or 0)
         disk = services.disk.state
         self._disk_free.set(disk.free_bytes)
         self._disk_level.set(disk.level)

@@ -19,6 +19,7 @@ from node.reading import read_consistently
 from node.rpc.routes import JSON, Answer, AnyRoute, Call, Hex, Params, Route, answer
 from node.services import Pruning
 from node.snapshots.fetching import Fetching
+from node.sync import SyncStatus
 
 
 class MempoolDocument(msgspec.Struct, frozen=True):
@@ -30,10 +31,17 @@ class MempoolDocument(msgspec.Struct, frozen=True):
 
 
 class SyncingDocument(msgspec.Struct, frozen=True):
-    """How far this node is behind what its peers claim."""
+    """How far this node is behind what its peers claim, how fast it catches up, and how long that
+    takes if it goes on so (null while nothing moves). `passed_over` are the peers that left a
+    question for blocks open and are not asked for a while.
+    """
 
     height: int
     target: int
+    blocks_per_second: float
+    txs_per_second: float
+    seconds_left: float | None
+    passed_over: list[Hex]
 
 
 class FetchingDocument(msgspec.Struct, frozen=True):
@@ -177,7 +185,7 @@ async def get_status(call: Call[Params]) -> web.StreamResponse:
                 len(services.pool), services.pool.size_bytes, services.pool.counts()
             ),
             version=services.version,
-            syncing=None if sync is None else SyncingDocument(sync.height, sync.target),
+            syncing=None if sync is None else _syncing(sync),
             halted=services.halted(),
             engine=services.chain.genesis.engine,
             leader="" if engine is None else engine.proposer.hex(),
@@ -188,6 +196,18 @@ async def get_status(call: Call[Params]) -> web.StreamResponse:
             snapshot=_fetching(services.fetching()),
             pruning=_pruning(services.pruner),
         )
+    )
+
+
+def _syncing(found: SyncStatus) -> SyncingDocument:
+    left = found.seconds_left
+    return SyncingDocument(
+        found.height,
+        found.target,
+        round(found.blocks_per_second, 1),
+        round(found.txs_per_second, 1),
+        None if left is None else round(left, 1),
+        [peer.hex() for peer in found.passed_over],
     )
 
 

@@ -148,6 +148,13 @@ def test_a_node_that_follows_is_well() -> None:
         (replace(WELL, halted="diverged"), "halted: diverged"),
         (replace(WELL, syncing=Syncing(120, 900)), "syncing 120/900 (780 behind) 13 %"),
         (
+            replace(WELL, syncing=Syncing(120, 900, 12.0, 65.0, ("ab" * 33,))),
+            (
+                "syncing 120/900 (780 behind) 13 %, 12 blocks/s, 0:01:05 left,"
+                " without abababababababab, who did not answer"
+            ),
+        ),
+        (
             replace(WELL, snapshot=Fetching(800, 38, 12)),
             "fetching the snapshot of height 800: 12 of 38 chunks",
         ),

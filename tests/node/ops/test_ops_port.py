@@ -100,6 +100,26 @@ async def test_a_node_that_is_well_is_ready(tmp_path: Path) -> None:
             assert (await answer.json())["chain_id"] == node.chain.chain_id.hex()
 
 
+async def test_a_node_that_catches_up_says_how_fast_and_how_long(tmp_path: Path) -> None:
+    slow = bytes([1, *[7] * 32])
+    world = World(sync=SyncStatus(1, 101, 20.0, 400.0, (slow,)))
+    async with local_node(tmp_path, world=world) as node, node.api() as api, node.ops() as ops:
+        async with api.get("/v1/status") as answer:
+            assert (await answer.json())["syncing"] == {
+                "height": 1,
+                "target": 101,
+                "blocks_per_second": 20.0,
+                "txs_per_second": 400.0,
+                "seconds_left": 5.0,
+                "passed_over": [slow.hex()],
+            }
+        async with ops.get("/metrics") as answer:
+            page = await answer.text()
+        assert "medquorum_sync_blocks_per_second 20.0" in page
+        assert "medquorum_sync_seconds_left 5.0" in page
+    assert SyncStatus(1, 101).seconds_left is None
+
+
 async def test_the_page_of_metrics_shows_what_happened(tmp_path: Path) -> None:
     async with local_node(tmp_path) as node, node.api() as api, node.ops() as ops:
         tx = node.transaction(enrolment(node, "a"))
