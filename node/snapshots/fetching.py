@@ -35,6 +35,7 @@ from node.snapshots.limits import (
     REFUTED_MAX,
     SEARCHES_MAX,
     SILENCES_MAX,
+    UNFINISHED_MAX,
 )
 from node.snapshots.making import sweep_unneeded
 from node.threads import Worker
@@ -112,8 +113,8 @@ class StateSync:
         """
         if not self._enabled or self._height() > 0:
             return
-        fruitless = 0
-        while fruitless < SEARCHES_MAX:
+        fruitless = unfinished = 0
+        while fruitless < SEARCHES_MAX and unfinished < UNFINISHED_MAX:
             while not self._peers.connected() and not self._caught:
                 self._met.clear()
                 await self._met.wait()
@@ -124,10 +125,11 @@ class StateSync:
             if await self._take(name, found[name]):
                 self._log.info("state_sync_done", height=name.height, digest=name.digest)
                 raise ChainReplaced(name.height)
+            unfinished += 1
             # What was fetched stays: as long as there is some, a lost peer is no reason to give up.
             fruitless = 0 if self._fetched > 0 else fruitless + 1
         self._status = None
-        if fruitless > 0:
+        if unfinished > 0:
             await self._forget()
         self._log.info("state_sync_passed_over", reason="no_snapshot", height=self._height())
 

@@ -39,6 +39,10 @@ SEARCHES_MAX: Final = 5
 """Times that offers are asked for again because those chosen came to nothing. Then blocks are
 fetched instead.
 """
+UNFINISHED_MAX: Final = 64
+"""Snapshots that were begun and came to nothing, in all: of one true head a peer can make any
+number of snapshots, and hand out one chunk of each.
+"""
 REFUTED_MAX: Final = 64
 """False snapshots that are remembered, so that nobody offers one twice. More are not looked at."""
 AHEAD_MIN: Final = 16

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -243,6 +244,47 @@ async def test_one_that_would_fill_the_disk_is_not_begun(
         found = reasons(late, monkeypatch)
         assert await late.tracker.wait_height(HEIGHT, WAIT_S)
         assert (found, asked) == ([], [])
+        assert late.chain.blocks.oldest_block() == 1
+
+
+async def test_one_who_offers_ever_new_ones_and_finishes_none_is_not_followed_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.snapshots.fetching.UNFINISHED_MAX", 6)
+    monkeypatch.setattr("node.snapshots.fetching.OFFER_WAIT_S", 0.2)
+    async with three_with_snapshots(tmp_path) as cluster:
+        liar = cluster.node(0)
+        files = liar.stores.snapshots
+        true = load_head(files, files.names()[-1])
+        assert true is not None
+        handed_out: list[bytes] = []
+
+        def another() -> None:
+            """One more snapshot under the true head: a chunk that is there, and one that is not."""
+            data = b"chunk %d" % len(handed_out)
+            here, gone = sha256(data).digest(), sha256(data + b"gone").digest()
+            refs = (ChunkRef(here, len(data)), ChunkRef(gone, 1))
+            manifest = msgspec.structs.replace(true.manifest, past=refs, state=refs)
+            offer(liar, msgspec.structs.replace(true, manifest=manifest))
+
+        async def one_of_each(peer: bytes, payload: bytes) -> None:
+            asked = decode(GetChunk, payload, size_max=64).hash
+            data = b"chunk %d" % len(handed_out)
+            if asked != sha256(data).digest():
+                liar.network.send(peer, FrameKind.CHUNK, Chunk(asked, b""))
+                return
+            handed_out.append(asked)
+            another()
+            liar.network.send(peer, FrameKind.CHUNK, Chunk(asked, data))
+
+        another()
+        liar.network.handle(FrameKind.GET_CHUNK, one_of_each)
+        for index in (1, 2):
+            cluster.node(index).network.handle(FrameKind.GET_SNAPSHOTS, silent)
+        await cluster.start(LATE)
+        late = cluster.node(LATE)
+        assert await late.tracker.wait_height(HEIGHT, WAIT_S)
+        assert len(handed_out) == 6
         assert late.chain.blocks.oldest_block() == 1
 
 
