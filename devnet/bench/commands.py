@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final
 
 import click
+import msgspec
 
-from devnet.bench import report, stages
+from devnet.bench import report, stages, state
 from devnet.bench.facts import machine
 from devnet.bench.limits import measure
 from devnet.bench.output import (
@@ -97,6 +98,27 @@ def stages_command(
     )
 
 
+@click.command("state")
+@click.option("--keys", type=click.IntRange(100), default=100_000, show_default=True)
+@click.option("--compact", is_flag=True, help="Then compact the store, and tell what is left.")
+@folder_option
+@json_option
+def state_command(*, keys: int, compact: bool, folder: Path, as_json: bool) -> None:
+    """What a changed key of the ledger state costs, and a proof of one. About a minute for each
+    1,000,000 keys.
+    """
+    facts = machine()
+    with tempfile.TemporaryDirectory(dir=folder, prefix="bench-") as place:
+        figures = state.bench(Path(place), keys, compact=compact)
+    if as_json:
+        emit("state", facts, None, figures)
+        return
+    print_machine(facts)
+    shown = msgspec.to_builtins(figures)
+    shown |= shown.pop("cost")
+    show.table(("figure", "value"), [(name, str(value)) for name, value in shown.items()])
+
+
 @click.command("report")
 @click.argument(
     "files",
@@ -118,4 +140,4 @@ def report_command(*, files: tuple[Path, ...], folder: Path) -> None:
     click.echo(report.write(files, folder))
 
 
-COMMANDS: Final = (stages_command, report_command)
+COMMANDS: Final = (stages_command, state_command, report_command)
