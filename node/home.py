@@ -54,7 +54,7 @@ class Home:
 
     @property
     def chain(self) -> Path:
-        """LevelDB: blocks, receipts, index, state."""
+        """The database: blocks, receipts, index, state."""
         return self.data / "chain"
 
     @property

@@ -13,14 +13,14 @@ from storage import layout
 from storage.chain import ChainStore, CommittedBlock
 from storage.errors import DamagedStoreError, FormatError
 from storage.kv import KV, Batch
-from storage.leveldb import LevelDB
 from storage.memory import MemoryKV
 from tests.support.chain_builder import next_block, result_of, stage_genesis, validator_set
+from tests.support.databases import KINDS, open_kind
 
 
-@pytest.fixture(params=["memory", "leveldb"])
+@pytest.fixture(params=KINDS)
 def kv(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[KV]:
-    store: KV = MemoryKV() if request.param == "memory" else LevelDB(tmp_path / "db")
+    store = open_kind(request.param, tmp_path / "db")
     yield store
     store.close()
 

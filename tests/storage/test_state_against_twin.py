@@ -17,10 +17,10 @@ from medquorum.errors import VerificationError
 from storage import layout
 from storage.errors import HeightAheadError, PrunedError
 from storage.kv import KV, Batch, prefix_end
-from storage.leveldb import LevelDB
 from storage.memory import MemoryKV
 from storage.state import StateStore, StateUpdate
 from tests.support import dumb_state_tree
+from tests.support.databases import DURABLE, open_kind
 from tests.support.state_keys import CLOSE_KEYS
 
 Changes = dict[str, dict[bytes, bytes | None]]
@@ -142,18 +142,18 @@ def test_the_root_depends_on_the_pairs_alone(
     assert update.root == dumb_state_tree.root({"records": pairs})
 
 
-@pytest.fixture
-def leveldb(tmp_path: Path) -> Iterator[LevelDB]:
-    kv = LevelDB(tmp_path / "db")
+@pytest.fixture(params=DURABLE)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[KV]:
+    kv = open_kind(request.param, tmp_path / "db")
     yield kv
     kv.close()
 
 
 def test_a_large_state_agrees_with_the_twin_through_growth_change_and_shrinking(
-    leveldb: LevelDB,
+    database: KV,
 ) -> None:
     rng = random.Random(7)
-    store = StateStore(leveldb, keep_versions=3)
+    store = StateStore(database, keep_versions=3)
     state: State = {}
     keys = [b"entity/%d" % i for i in range(6000)]
     for height in range(12):
@@ -163,10 +163,10 @@ def test_a_large_state_agrees_with_the_twin_through_growth_change_and_shrinking(
         state = changed(state, {"records": pairs})
         update = store.prepare(height, {"records": pairs})
         assert update.root == dumb_state_tree.root(state)
-        commit(leveldb, store, update)
+        commit(database, store, update)
         store.prune(10_000)
         if height % 4 == 3:
-            store = StateStore(leveldb, keep_versions=3)
+            store = StateStore(database, keep_versions=3)
         for key in rng.sample(keys, 20):
             value, proof = store.proof("records", key)
             assert value == state["records"].get(key)
