@@ -340,6 +340,7 @@ class BlockWork:
             view=self._chain.view(),
             registry=self._chain.registry,
             seen=self._chain.seen,
+            formed=self._pool.__contains__,
         )
         return refused or ""
 

@@ -54,7 +54,7 @@ class WritableState(ReadableState, Protocol):
 class Table(Generic[ValueT]):
     """One key prefix of a module. Immutable; holds no state itself."""
 
-    __slots__ = ("key_parts", "meaning", "name", "prefix", "value")
+    __slots__ = ("_arity", "key_parts", "meaning", "name", "prefix", "value")
 
     def __init__(
         self, prefix: bytes, name: str, *, key: tuple[str, ...], value: type[ValueT], meaning: str
@@ -63,16 +63,14 @@ class Table(Generic[ValueT]):
         self.prefix = prefix
         self.name = name
         self.key_parts = key
+        self._arity = len(key)
         self.value = value
         self.meaning = meaning
 
     def key(self, *parts: KeyPart) -> bytes:
         """The key of a row; with trailing parts left out, the common start of many rows' keys."""
-        if len(parts) > len(self.key_parts):
+        if len(parts) > self._arity:
             self._wrong_parts(parts)
-        # One id is by far the most frequent key: a block looks up thousands.
-        if len(parts) == 1 and isinstance(parts[0], bytes):
-            return self.prefix + parts[0]
         return self.prefix + b"".join([_encode_part(part) for part in parts])
 
     def get(self, state: ReadableState, *parts: KeyPart) -> ValueT | None:
@@ -96,9 +94,12 @@ class Table(Generic[ValueT]):
         state.delete(self._row_key(parts))
 
     def _row_key(self, parts: tuple[KeyPart, ...]) -> bytes:
-        if len(parts) != len(self.key_parts):
+        if len(parts) != self._arity:
             self._wrong_parts(parts)
-        return self.key(*parts)
+        # One id is by far the most frequent key: a block looks up thousands.
+        if self._arity == 1 and isinstance(parts[0], bytes):
+            return self.prefix + parts[0]
+        return self.prefix + b"".join([_encode_part(part) for part in parts])
 
     def _wrong_parts(self, parts: tuple[KeyPart, ...]) -> None:
         require(False, f"table {self.name} has keys of {self.key_parts}, not of {len(parts)} parts")

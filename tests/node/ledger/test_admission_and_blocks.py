@@ -9,6 +9,7 @@ import pytest
 
 from medquorum import merkle
 from medquorum.block import Header
+from medquorum.codec import Wire
 from medquorum.hashing import EMPTY_HASH
 from medquorum.keys import SigningKey
 from medquorum.transaction import Operation, Transaction, build, sign
@@ -17,6 +18,7 @@ from node.ledger.blockcheck import Parent, check_block
 from node.ledger.codes import OK
 from node.ledger.errors import AdmissionError
 from node.ledger.limits import BLOCK_TXS_MAX
+from node.ledger.registry import Registry
 from node.ledger.txtype import Traffic
 from node.ledger.types.governance.bodies import CastVote
 from node.ledger.types.identity.bodies import KemSet, KeyRevoke
@@ -123,6 +125,7 @@ def reason(
     transactions: Sequence[Transaction],
     *,
     seen: frozenset[bytes] = frozenset(),
+    formed: frozenset[bytes] = frozenset(),
 ) -> str | None:
     return check_block(
         header,
@@ -133,6 +136,7 @@ def reason(
         view=ledger.view(),
         registry=ledger.registry,
         seen=seen.__contains__,
+        formed=formed.__contains__,
         time_ms_max=ledger.time_ms + 1_000,
     )
 
@@ -183,6 +187,26 @@ def test_each_transaction_of_the_block_is_checked() -> None:
     )
     header, parent = proposal(ledger, [good, good])
     assert reason(ledger, header, parent, [good, good]) == "duplicate_in_block"
+
+
+def test_bodies_are_decoded_unless_they_were_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger()
+    old, new = transaction(ledger, ledger.person().key), transaction(ledger, ledger.person().key)
+    header, parent = proposal(ledger, [old, new])
+    decoded: list[Operation] = []
+    decode_body = Registry.decode_body
+
+    def counted(registry: Registry, operation: Operation) -> Wire:
+        decoded.append(operation)
+        return decode_body(registry, operation)
+
+    monkeypatch.setattr(Registry, "decode_body", counted)
+    assert reason(ledger, header, parent, [old, new], formed=frozenset({old.id})) is None
+    assert decoded == list(new.body.operations)
+    # It says nothing about the rest.
+    late = proposal(ledger, [old])
+    seen = formed = frozenset({old.id})
+    assert reason(ledger, *late, [old], seen=seen, formed=formed) == "transaction_replayed"
 
 
 def test_a_block_of_too_many_transactions_is_refused_by_its_count() -> None:
