@@ -41,6 +41,8 @@ WINDOW: Final = 1_000
 """Operations under way while a network is measured."""
 RATE_GUESS: Final = 1_000
 """Operations a second that are signed for the first attempt."""
+PATIENCE: Final = 8
+"""So many times as long as asked for a network is given to commit anything at all."""
 LINE_TXS: Final = 500
 LINE_BLOCKS: Final = 4
 
@@ -194,7 +196,11 @@ def _network(
             ) as made:
                 sample = await (await made.stock(1, await made.height())).take(1, 0)
                 window = max(2 * manifest.validators, WINDOW // operations)
-                step = await made.saturate(window, settings.seconds, RATE_GUESS / operations)
+                seconds, rate = settings.seconds, RATE_GUESS / operations
+                step = await made.saturate(window, seconds, rate)
+                while step.committed == 0 and seconds < PATIENCE * settings.seconds:
+                    seconds *= 2
+                    step = await made.saturate(window, seconds, rate)
                 cost = step.cpu_us_per_tx_per_validator
                 return Row(
                     axis=axis,
