@@ -135,6 +135,11 @@ WAIT_SECONDS_MAX: Final = 60
 WAITERS_MAX: Final = 20_000
 PAGE_DEFAULT: Final = 30
 PAGE_MAX: Final = 100
+RECEIPT_TXS_KEPT: Final = 10_000
+"""Transactions of the blocks that are kept in memory for more receipts of them, all together; the
+last block asked for is kept whatever its size. No block has more than so many.
+"""
+RECEIPT_BLOCKS_KEPT: Final = 64
 EVENT_STREAMS_MAX: Final = 200
 VAULT_BLOB_BYTES_MAX: Final = 64 * 1024 * 1024
 VAULT_RELEASE_RECORDS_MAX: Final = 100

@@ -6,20 +6,78 @@ What is built here is not trusted by anybody: who receives it verifies it agains
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
+from threading import Lock
 
 from medquorum.history import Certified, SetChange
 from medquorum.invariants import InvariantBroken
 from medquorum.limits import HISTORY_CHANGES_MAX
-from medquorum.receipt import make_receipt
+from medquorum.receipt import BlockProofs
 from medquorum.transaction import TX_BYTES_MAX, Transaction
 from node.errors import GoneError
+from node.limits import RECEIPT_BLOCKS_KEPT, RECEIPT_TXS_KEPT
 from storage.chain import ChainStore
 
 
-def receipt_file(blocks: ChainStore, tx_id: bytes) -> bytes | None:
-    """The receipt of a committed transaction as a file, or None if it stands in no block.
+@dataclass(frozen=True, slots=True)
+class _Proven:
+    """A block of which receipts were asked for: nothing of it ever changes."""
+
+    transactions: tuple[bytes, ...]
+    proofs: BlockProofs
+    history: tuple[SetChange, ...]
+
+
+class ReceiptBlocks:
+    """The blocks whose receipts were asked for last. Threads may share it.
+
+    To read a large block and to hash it takes a hundred times as long as one path in it, and who
+    fetches a receipt often wants more of the same block.
+    """
+
+    def __init__(
+        self, txs_max: int = RECEIPT_TXS_KEPT, blocks_max: int = RECEIPT_BLOCKS_KEPT
+    ) -> None:
+        self._txs_max = txs_max
+        self._blocks_max = blocks_max
+        self._txs = 0
+        self._kept: OrderedDict[int, _Proven] = OrderedDict()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        """How many are kept."""
+        return len(self._kept)
+
+    def get(self, height: int) -> _Proven | None:
+        """What is kept of a height."""
+        with self._lock:
+            found = self._kept.get(height)
+            if found is not None:
+                self._kept.move_to_end(height)
+            return found
+
+    def put(self, height: int, proven: _Proven) -> None:
+        """Keep it, and forget what was not asked for since longest."""
+        with self._lock:
+            if height in self._kept:
+                return  # another thread was first, with the same
+            self._kept[height] = proven
+            self._txs += len(proven.transactions)
+            while len(self._kept) > 1 and (
+                self._txs > self._txs_max or len(self._kept) > self._blocks_max
+            ):
+                _, gone = self._kept.popitem(last=False)
+                self._txs -= len(gone.transactions)
+
+
+def receipt_file(
+    blocks: ChainStore, tx_id: bytes, kept: ReceiptBlocks | None = None
+) -> bytes | None:
+    """The receipt of a committed transaction as a file, or None if it stands in no block. `kept`
+    saves work for those that follow.
 
     Raises GoneError if its block is not here (any more).
     """
@@ -27,21 +85,30 @@ def receipt_file(blocks: ChainStore, tx_id: bytes) -> bytes | None:
     if place is None:
         return None
     height, index = place
+    proven = None if kept is None else kept.get(height)
+    if proven is None:
+        proven = _prove(blocks, height)
+        if kept is not None:
+            kept.put(height, proven)
+    else:
+        require_kept(blocks, height)
+    transaction = Transaction.decode(proven.transactions[index])
+    return proven.proofs.receipt(transaction, index, proven.history).dump()
+
+
+def _prove(blocks: ChainStore, height: int) -> _Proven:
     block = blocks.block(height)
     # Afterwards: it may go while it is read, and then only its line tells.
     require_kept(blocks, height)
     if block is None:
         raise InvariantBroken(f"height {height} is indexed and not stored")
-    receipt = make_receipt(
-        transaction=Transaction.decode(block.transactions[index]),
+    proofs = BlockProofs(
         outcomes=block.outcomes,
         tx_ids=block.tx_ids,
-        index=index,
         block=Certified(block.header, block.result, block.certificate),
-        history=history_before(blocks, height),
         events=block.events,
     )
-    return receipt.dump()
+    return _Proven(block.transactions, proofs, history_before(blocks, height))
 
 
 def raw_transaction(blocks: ChainStore, tx_id: bytes) -> bytes | None:

@@ -7,8 +7,10 @@ here answers at once, on the event loop, and never raises.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from node.receipts import ReceiptBlocks
 
 if TYPE_CHECKING:
     # The types only: a handler's test need not load the consensus side of the daemon.
@@ -109,7 +111,8 @@ class Services:
     nothing was decided when it was called; it raises RefusedError. `halted` is why the node stopped
     voting for good, or None. `fetching` is the snapshot with which this node is about to begin, or
     None. `vault` is None if this node keeps no records, `backups` if it makes none, `pruner` in
-    tests and of a node that does not run. `now_ms` is the wall clock.
+    tests and of a node that does not run. `receipts` saves work for more receipts of one block.
+    `now_ms` is the wall clock.
     """
 
     chain: Chain
@@ -136,6 +139,7 @@ class Services:
     fetching: Callable[[], Fetching | None] = lambda: None
     backups: Backups | None = None
     pruner: Pruning | None = None
+    receipts: ReceiptBlocks = field(default_factory=ReceiptBlocks)
 
     def is_validator(self) -> bool:
         """Whether this node votes on the next height."""

@@ -186,7 +186,9 @@ async def get_receipt(call: Call[Params]) -> web.StreamResponse:
     """The file that proves what became of a transaction."""
     tx_id = call.path_bytes("txid", HASH_BYTES)
     services = call.services
-    receipt = await services.readers.run(receipt_file, services.chain.blocks, tx_id)
+    receipt = await services.readers.run(
+        receipt_file, services.chain.blocks, tx_id, services.receipts
+    )
     if receipt is None:
         raise _not_found(tx_id, "the transaction stands in no block of this node")
     name = f'attachment; filename="{tx_id.hex()}.receipt.json"'

@@ -65,8 +65,10 @@ LISTS = st.lists(st.binary(max_size=3), min_size=1, max_size=40, unique=True)
 def test_roots_and_paths_are_those_of_the_recursive_definition(entries: list[bytes]) -> None:
     assert merkle.root(entries) == twin_root(entries)
     paths = merkle.paths(entries)
+    tree = merkle.Tree(entries)
+    assert len(tree) == len(paths) == len(entries)
     for i, entry in enumerate(entries):
-        assert merkle.path(entries, i) == paths[i] == twin_path(i, entries)
+        assert merkle.path(entries, i) == paths[i] == tree.path(i) == twin_path(i, entries)
         assert merkle.verify(twin_root(entries), entry, i, len(entries), paths[i])
 
 

@@ -50,10 +50,27 @@ def path(entries: Sequence[bytes], index: int) -> tuple[bytes, ...]:
 
 def paths(entries: Sequence[bytes]) -> list[tuple[bytes, ...]]:
     """The paths of all entries, hashing each only once."""
-    if len(entries) == 0:
-        return []
-    levels = _levels(entries)
-    return [_path_in(levels, index) for index in range(len(entries))]
+    tree = Tree(entries)
+    return [tree.path(index) for index in range(len(tree))]
+
+
+class Tree:
+    """All hashes over entries in their order, for whoever asks for one path after another."""
+
+    __slots__ = ("_levels", "_size")
+
+    def __init__(self, entries: Sequence[bytes]) -> None:
+        self._size = len(entries)
+        self._levels = _levels(entries) if self._size else []
+
+    def __len__(self) -> int:
+        return self._size
+
+    def path(self, index: int) -> tuple[bytes, ...]:
+        """The siblings from leaf `index` to the root. Raises IndexError."""
+        if not 0 <= index < self._size:
+            raise IndexError(index)
+        return _path_in(self._levels, index)
 
 
 def verify(root_hash: bytes, data: bytes, index: int, size: int, siblings: Sequence[bytes]) -> bool:

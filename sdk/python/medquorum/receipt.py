@@ -225,18 +225,52 @@ def make_receipt(
     `history` has every change of the validator set below the height of the block. The receipt
     carries the events of its own transaction only.
     """
-    own = [i for i, event in enumerate(events) if event.tx == index]
-    paths = merkle.paths([encode(event) for event in events]) if own else []
-    return Receipt(
-        transaction=transaction,
-        outcome=outcomes[index],
-        tx_path=merkle.path(tx_ids, index),
-        outcome_path=merkle.path([encode(outcome) for outcome in outcomes], index),
-        block=block,
-        history=tuple(history),
-        event_count=len(paths),
-        events=tuple(ProvenEvent(events[i], i, paths[i]) for i in own),
-    )
+    proofs = BlockProofs(outcomes=outcomes, tx_ids=tx_ids, block=block, events=events)
+    return proofs.receipt(transaction, index, history)
+
+
+class BlockProofs:
+    """What the receipts of one block share, worked out once: its three trees."""
+
+    __slots__ = ("_block", "_events", "_ids", "_of_tx", "_outcomes", "_results", "_shown")
+
+    def __init__(
+        self,
+        *,
+        outcomes: Sequence[TxOutcome],
+        tx_ids: Sequence[bytes],
+        block: Certified,
+        events: Sequence[Event] = (),
+    ) -> None:
+        """All outcomes, transaction ids and events of the block, each in its order."""
+        self._block = block
+        self._outcomes = outcomes
+        self._shown = events
+        self._ids = merkle.Tree(tx_ids)
+        self._results = merkle.Tree([encode(outcome) for outcome in outcomes])
+        self._events = merkle.Tree([encode(event) for event in events])
+        self._of_tx: dict[int, list[int]] = {}
+        for number, event in enumerate(events):
+            self._of_tx.setdefault(event.tx, []).append(number)
+
+    def receipt(
+        self, transaction: Transaction, index: int, history: Sequence[SetChange]
+    ) -> Receipt:
+        """The receipt of transaction `index`, with its own events only; see `make_receipt`."""
+        own = self._of_tx.get(index, [])
+        return Receipt(
+            transaction=transaction,
+            outcome=self._outcomes[index],
+            tx_path=self._ids.path(index),
+            outcome_path=self._results.path(index),
+            block=self._block,
+            history=tuple(history),
+            event_count=len(self._events) if own else 0,
+            events=tuple(
+                ProvenEvent(self._shown[number], number, self._events.path(number))
+                for number in own
+            ),
+        )
 
 
 class _EventFile(msgspec.Struct, forbid_unknown_fields=True):
