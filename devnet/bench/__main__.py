@@ -142,15 +142,16 @@ def snapshots_command(*, keys: int, folder: Path, as_json: bool) -> None:
 @cli.command("start")
 @click.option("--blocks", type=click.IntRange(1), default=100_000, show_default=True)
 @click.option("--txs", type=click.IntRange(0, 1_000), default=10, show_default=True)
+@click.option("--starts", type=click.IntRange(1, 100), default=5, show_default=True)
 @folder_option
 @json_option
-def start_command(*, blocks: int, txs: int, folder: Path, as_json: bool) -> None:
+def start_command(*, blocks: int, txs: int, starts: int, folder: Path, as_json: bool) -> None:
     """How long a node with so many blocks takes until it serves, and what it holds in memory then.
     About two minutes for 100,000 blocks of ten transactions.
     """
     facts = machine()
     with tempfile.TemporaryDirectory(dir=folder, prefix="bench-") as place:
-        figures = start.bench(Path(place), blocks, txs)
+        figures = start.bench(Path(place), blocks, txs, starts)
     if as_json:
         emit("start", facts, None, figures)
     else:

@@ -45,7 +45,6 @@ KEYS: Final = 50_000
 start, and what is written here must be written by whoever waits for the figures.
 """
 TX_BYTES: Final = 300
-STARTS: Final = 5
 READY_S: Final = 300.0
 LOOK_S: Final = 0.01
 KIB: Final = 1024
@@ -78,8 +77,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Medians of the starts after the first."""
 
 
-def bench(folder: Path, blocks: int, txs: int) -> Figures:
-    """Measure in `folder`, with so many transactions in each block. Raises StateError."""
+def bench(folder: Path, blocks: int, txs: int, starts: int) -> Figures:
+    """Measure in `folder`, with so many transactions in each block, and so many starts after the
+    first. Raises StateError.
+    """
     home = Home(folder / "home")
     ports = Ports.of(free_block(1), 0)
     own = HomeKeys(SigningKey(os.urandom(32)), SigningKey(os.urandom(32)))
@@ -93,14 +94,13 @@ def bench(folder: Path, blocks: int, txs: int) -> Figures:
     install_genesis(home, genesis)
     make_blocks(home, genesis, own, blocks, txs)
     size = sum(file.stat().st_size for file in home.chain.iterdir())
-    starts = [_start(home, ports, blocks) for _ in range(STARTS + 1)]
-    again = starts[1:]
+    first, *again = [_start(home, ports, blocks) for _ in range(1 + starts)]
     return Figures(
         blocks=blocks,
         transactions=blocks * txs,
         database_mib=round(size / KIB**2, 1),
         imports_cpu_s=_imports(),
-        first=starts[0],
+        first=first,
         ready_s=median(one.ready_s for one in again),
         cpu_s=median(one.cpu_s for one in again),
         memory_mib=median(one.memory_mib for one in again),
