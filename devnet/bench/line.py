@@ -231,7 +231,13 @@ class Line:
         made: dict[str, dict[bytes, bytes | None]] = {PAYMENTS: dict(changes)} if changes else {}
         update = self.state.prepare(header.height, made)
         execution = Execution(
-            made, (), merkle.EMPTY_ROOT, (), merkle.EMPTY_ROOT, next_validators=tip.validators
+            changes=made,
+            replaced={},
+            outcomes=(),
+            receipts_root=merkle.EMPTY_ROOT,
+            events=(),
+            events_root=merkle.EMPTY_ROOT,
+            next_validators=tip.validators,
         )
         result = Result(update.root, merkle.EMPTY_ROOT, merkle.EMPTY_ROOT, tip.validators.hash())
         block = ExecutedBlock(header, (), execution, update, result, recovery=None)
