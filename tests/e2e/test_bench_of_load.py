@@ -17,7 +17,7 @@ from devnet.layout import CHECKOUT
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(420),
     pytest.mark.engines(
         why="both are measured alike, and test_bench_measures_what_it_says has both"
     ),
@@ -31,7 +31,7 @@ def result_of(folder: Path, *arguments: str) -> Mapping[str, Any]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=230,
+        timeout=400,
     )
     assert ran.returncode == 0, ran.stderr
     measured: Mapping[str, Any] = json.loads(ran.stdout)
