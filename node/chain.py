@@ -166,6 +166,7 @@ class Chain:
             raise RecoveryRefusedError("recovery_height", "there is no certified block yet")
         if tip.recovery is not None:
             if tip.recovery.statement == recovery.statement:
+                self._handed_in = self._handed_in or handed_in
                 return
             known = tip.recovery.statement.id().hex()
             detail = f"{known} continues height {tip.height} already"
@@ -222,8 +223,7 @@ class Chain:
         if header is None or result is None:
             raise InvariantBroken(f"height {tip.height} was recovered and is not stored")
         statement = tip.recovery.statement
-        # What the tip's own result named is what the store says without the recovery.
-        replaced = self.blocks.validators(tip.height + 1)
+        replaced = self.blocks.named_after(tip.height)
         return RecoveryDue(statement.id(), header, result, replaced, statement.counter)
 
     def known(self, transaction: Transaction) -> bool:
@@ -351,4 +351,6 @@ class Chain:
             certificate.round,
             header.proposer,
             validators,
+            # Here already if the chain began with a snapshot of the very height that was kept.
+            self.blocks.recovery(height + 1),
         )

@@ -198,11 +198,19 @@ class ChainStore:
         Any other height is a broken invariant.
         """
         require(1 <= height <= self.tip() + 1, f"no validators are known for height {height}")
-        recovered, recovery = 0, None
-        for key, data in self._down_to(layout.RECOVERY, height):
-            recovered, recovery = layout.unpack_height(key[1:]), self._decode(_RECOVERY, data)
+        return self._voters(height, recovered=height)
+
+    def named_after(self, height: int) -> ValidatorSet:
+        """The set that the result of `height` names, though organisations may name another one."""
+        return self._voters(height + 1, recovered=height)
+
+    def _voters(self, height: int, *, recovered: int) -> ValidatorSet:
+        """Who votes on `height`, as far as recoveries from up to `recovered` on say."""
+        since, recovery = 0, None
+        for key, data in self._down_to(layout.RECOVERY, recovered):
+            since, recovery = layout.unpack_height(key[1:]), self._decode(_RECOVERY, data)
         for key, data in self._down_to(layout.VALIDATORS, height):
-            if recovery is not None and recovered >= layout.unpack_height(key[1:]):
+            if recovery is not None and since >= layout.unpack_height(key[1:]):
                 return recovery.statement.validator_set()
             return self._decode(_VALIDATORS, data)
         raise DamagedStoreError("the database", "there is no validator set")

@@ -18,6 +18,7 @@ from node.archive.proving import prove_archive
 from node.archive.writing import write_archive
 from node.chain import Chain
 from node.checking.findings import Report
+from node.ledger.recoveries import recovery_refusal
 from node.receipts import receipt_file
 from node.recovering import adopt_from
 from node.repair.blocks import BlockAudit
@@ -116,6 +117,32 @@ def test_a_node_that_begins_with_a_snapshot_has_the_recovery_in_its_receipts(
         late = Chain(kv, member.genesis, REGISTRY, keep_versions=10)
         assert late.tip == member.chain.tip
         assert [*late.blocks.set_changes(9)] == [*member.chain.blocks.set_changes(9)]
+
+
+def test_a_node_that_begins_at_the_very_height_still_demands_that_it_is_recorded(
+    member: SignedChain,
+) -> None:
+    """Its chain ends where the recovery begins, and its proof already holds the recovery."""
+    blocks = member.chain.blocks
+    recovered = blocks.block(6)
+    assert recovered is not None
+    list(Rollback(member.kv).run(3))
+    batch = Batch()
+    batch.put(layout.at_height(layout.RECOVERY, 6), encode(recovered.recovery))
+    member.kv.write(batch, sync=True)
+    member.chain = Chain(member.kv, member.genesis, REGISTRY, keep_versions=10)
+    due = member.chain.recovery_due()
+    assert due is not None
+    assert due.replaced == member.genesis.validator_set()
+    assert recovered.recovery is not None
+    assert member.chain.tip.validators == recovered.recovery.statement.validator_set()
+    assert recovery_refusal(due, [member.transaction()], member.chain.view()) == "recovery_missing"
+    first = Transaction.decode(recovered.transactions[0])
+    assert recovery_refusal(due, [first], member.chain.view()) is None
+    assert member.chain.recovery_transaction() is None
+    member.chain.expect(first)
+    assert member.chain.recovery_transaction() is first
+    member.add(first)
 
 
 def test_a_chain_that_was_rolled_back_before_the_recovery_takes_it_again(
