@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -22,8 +22,11 @@ from medquorum.transaction import Transaction
 from node.archive.format import ArchivedHeight, ArchiveReader
 from node.archive.writing import finished
 from node.checking.heights import CheckedHeight, RawHeight, check_heights
+from node.ledger.limits import BLOCK_TXS_MAX
 
-_RAWS: Final = msgspec.msgpack.Decoder(tuple[bytes, ...])
+_RAWS: Final = msgspec.msgpack.Decoder(
+    Annotated[tuple[bytes, ...], msgspec.Meta(max_length=BLOCK_TXS_MAX)]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,6 @@ class _Proof:
             if changed:
                 after = decode(ValidatorSet, content.validators, size_max=VALIDATORS_BYTES_MAX)
                 self._history.extend([SetChange(certified, after)])
-        except DecodeError as error:
+        except (DecodeError, VerificationError) as error:
             raise VerificationError("archive_validators", f"{where}: {error}") from None
         return certified
