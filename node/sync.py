@@ -227,7 +227,8 @@ class Sync:
         """A peer asks for blocks: answer with what is here, within the size of an answer."""
         request = decode(GetBlocks, payload, size_max=len(payload))
         blocks = await self._threads.ledger.run(self._load, request.first, request.count)
-        self._network.send(peer, FrameKind.BLOCKS, Blocks(request.first, tuple(blocks)))
+        oldest = await self._threads.ledger.run(self._chain.blocks.oldest_block)
+        self._network.send(peer, FrameKind.BLOCKS, Blocks(request.first, tuple(blocks), oldest))
 
     def _load(self, first: int, count: int) -> Sequence[CertifiedBlock]:
         found: list[CertifiedBlock] = []

@@ -103,10 +103,13 @@ class CertifiedBlock(Wire):
 
 
 class Blocks(Wire):
-    """Consecutive certified blocks; empty if the node has none of those asked for."""
+    """Consecutive certified blocks; empty if the node has none of those asked for. `oldest` is the
+    first height of which it has the block: those before were given up, or never were there.
+    """
 
     first: Height
     blocks: Annotated[tuple[CertifiedBlock, ...], Meta(max_length=SYNC_BLOCKS_PER_REQUEST)]
+    oldest: Height = 0
 
 
 class Tip(Wire):

@@ -111,6 +111,9 @@ class BlockFetcher:
         if took_s is None:
             self._network.dropped("blocks_not_asked")
             return
+        self._peers.begins(peer, given.oldest)
+        if given.oldest > given.first:
+            self._network.dropped("blocks_pruned")
         self._peers.answered(peer, took_s, len(given.blocks))
         if self._active:
             self._check_ahead()

@@ -12,13 +12,14 @@ from node.limits import SYNC_BACKOFF_S, SYNC_BACKOFF_S_MAX, SYNC_SLOW_FACTOR, SY
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A peer to ask, and the height up to which it claims to have blocks. A `slow` one is asked for
-    what nobody else has.
+    """A peer to ask, and the heights from `oldest` up to `height` of which it claims to have the
+    blocks. A `slow` one is asked for what nobody else has.
     """
 
     peer: bytes
     height: int
     slow: bool
+    oldest: int = 0
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class Peers:
         # Of the last answer of each: all of it, and for one block.
         self._took_s: dict[bytes, tuple[float, float]] = {}
         self._stalls: dict[bytes, _Stall] = {}
+        self._oldest: dict[bytes, int] = {}
 
     def claims(self) -> dict[bytes, int]:
         """What each peer says of its height. Not to be changed."""
@@ -55,6 +57,13 @@ class Peers:
         self._claims.pop(peer, None)
         self._took_s.pop(peer, None)
         self._stalls.pop(peer, None)
+        self._oldest.pop(peer, None)
+
+    def begins(self, peer: bytes, oldest: int) -> None:
+        """It says that it has no blocks below `oldest`: it gave them up, or began with a snapshot.
+        Who lies about that is asked less, as one that does not answer.
+        """
+        self._oldest[peer] = oldest
 
     def stalled(self, peer: bytes, now_s: float) -> None:
         """It left a question open until the time was over. Each time in a row doubles how long it
@@ -88,7 +97,15 @@ class Peers:
         ]
         found.sort(key=lambda peer: (self._pace_s(peer), self._claims[peer]))
         best_s = min((self._pace_s(peer) for peer in found if peer in self._took_s), default=0.0)
-        return [Source(peer, self._claims[peer], self._is_slow(peer, best_s)) for peer in found]
+        return [
+            Source(
+                peer,
+                self._claims[peer],
+                self._is_slow(peer, best_s),
+                self._oldest.get(peer, 0),
+            )
+            for peer in found
+        ]
 
     def _pace_s(self, peer: bytes) -> float:
         """For one block; 0 of those that were not tried yet."""

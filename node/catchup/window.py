@@ -248,7 +248,7 @@ class Window(Generic[B]):
         """Ask the peer that owes least, of those that claim to have the part's first block: a slow
         one only if no other one has it, or if `anybody` will do.
         """
-        having = [source for source in sources if source.height >= part.first]
+        having = [source for source in sources if source.oldest <= part.first <= source.height]
         if not anybody and not all(source.slow for source in having):
             having = [source for source in having if not source.slow]
         able = [
