@@ -65,6 +65,8 @@ from storage.state import StateStore, StateUpdate
 POUR_KEYS: Final = 50_000
 """Accounts that are poured into the state in one block."""
 PRUNE_ENTRIES: Final = 5_000
+PATIENCE_S: Final = 120.0
+"""For one answer about the largest block on the slowest machine."""
 
 E = TypeVar("E", bound=Event)
 P = ParamSpec("P")
@@ -242,6 +244,7 @@ class Line:
         result = Result(update.root, merkle.EMPTY_ROOT, merkle.EMPTY_ROOT, tip.validators.hash())
         block = ExecutedBlock(header, (), execution, update, result, recovery=None)
         chain.advance(block, chain.write(block, self._certificate(header, result)))
+        self.node.work.durable = header.height
 
     def _certificate(self, header: Header, result: Result) -> CommitCertificate:
         payload = (header.hash(), result.hash())
@@ -259,10 +262,14 @@ class Line:
         )
 
     async def _answer(self, kind: type[E]) -> E:
-        while True:
-            for event in await self.node.inbox.drain():
-                if isinstance(event, kind):
-                    return event
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    for event in await self.node.inbox.drain():
+                        if isinstance(event, kind):
+                            return event
+        except TimeoutError:
+            raise StateError(f"the node gave no {kind.__name__}") from None
 
     async def found(self, keys: int) -> None:
         """Enrol everybody and make so many accounts with money on them."""

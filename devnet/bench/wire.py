@@ -107,7 +107,11 @@ async def transfer_us(raws: Sequence[bytes]) -> float:
     async with _running(receiver):
         sender = _End("sender", (receiver.address,))
         async with _running(sender):
-            await asyncio.gather(sender.connected.wait(), receiver.connected.wait())
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await asyncio.gather(sender.connected.wait(), receiver.connected.wait())
+            except TimeoutError:
+                raise StateError("two transports on the loopback did not connect") from None
             began = time.process_time_ns()
             gone = 0
             for first in range(0, len(sending), _EACH_ROUND):
