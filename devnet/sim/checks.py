@@ -328,11 +328,11 @@ class Checker:
     # S5, S7: what survives, and what ends.
 
     def booted(self, machine: Machine) -> None:
-        """What was committed before is still there."""
+        """What was durable before is still there."""
         if machine.node is None or not self.is_honest(machine):
             return
         chain = machine.node.chain
-        known = self._tips.get(machine.name, 0)
+        known = min(self._tips.get(machine.name, 0), machine.durable)
         if machine.amnesiac:
             machine.amnesiac = False
             self._kept.pop(machine.name, None)

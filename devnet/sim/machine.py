@@ -115,6 +115,8 @@ class Machine:
         self.skew_ms = 0
         self.epoch = 0
         self.node: SimNode | None = None
+        self.durable = 0
+        """What the last node had made durable when it ended (docs/spec/recovery.md, V8)."""
         self.loop: SimLoop | None = None
         self.restart_ms: tuple[float, float] | None = (20.0, 400.0)
         """How long it stays down after a crash; None until somebody boots it."""
@@ -322,6 +324,7 @@ class Machine:
         if self._kv is not None:
             self._kv.gone = True
         if self.node is not None:
+            self.durable = self.node.work.durable
             self.node.threads.close()
         self.node = self.loop = self._crew = None
 

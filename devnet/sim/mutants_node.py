@@ -79,11 +79,11 @@ def block_not_synced(patch: Patch) -> None:
     """Says that a height is durable when it is not."""
     true = chain.Chain.write
 
-    def write(self: Any, block: Any, certificate: Any) -> Any:
+    def write(self: Any, block: Any, certificate: Any, *, sync: bool) -> Any:
         store = self._kv
         self._kv = _Lazy(store)
         try:
-            return true(self, block, certificate)
+            return true(self, block, certificate, sync=sync)
         finally:
             self._kv = store
 
