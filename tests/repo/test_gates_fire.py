@@ -201,7 +201,7 @@ def test_pytest_refuses_hangs_warnings_and_unexpected_passes(tmp_path: Path) -> 
     # The clock of this test belongs to the tool under test: it is what must stop the hang.
     result = run(
         "pytest", "-c", CONFIG, "--rootdir", tmp_path, "-p", "no:cacheprovider",
-        "-o", "timeout=1", ".", cwd=tmp_path,
+        "-o", "timeout=1", "-o", "timeout_func_only=true", ".", cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 1, result.stdout + result.stderr
     failed = set(re.findall(r"^(?:FAILED|ERROR) \S*::(\w+)", result.stdout, re.MULTILINE))
