@@ -36,7 +36,7 @@ class PageLayer(NamedTuple):
 
 
 class _Layer:
-    """The pages of one depth that an update changes. Four lists, one entry a page in each.
+    """The pages of one depth that an update changes. Lists with one entry a page.
 
     `groups` are the changes under it, `above` says in which page of the layer above it hangs and
     in which slot (16 times the former plus the latter), `masks` has a bit for each slot that has
@@ -179,6 +179,7 @@ def _merged(held: bytes, changes: Sequence[Leaf]) -> bytes:
         return b"".join([leaf for _, leaf in changes])
     if len(changes) == 1:
         path, leaf = changes[0]
+        # Not at a multiple, it is a value's hash that looks like a path: then all are compared.
         start = held.find(path)
         if start >= 0 and start % LEAF_BYTES == 0:
             return held[:start] + leaf + held[start + LEAF_BYTES :]
