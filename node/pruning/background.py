@@ -171,7 +171,7 @@ class Pruner:
         self._counts.pruned(stop - first)
         self._hold(Holder.NOBODY)
         freed = await self._remove(first, stop)
-        self._log.info("pruned", oldest_block=stop, heights_pruned=stop - first, bytes_freed=freed)
+        self._log.info("pruned", height=stop, count=stop - first, bytes=freed)
         return True
 
     def _next(self, peer: int) -> tuple[int, int, Holder]:
@@ -191,7 +191,7 @@ class Pruner:
 
     def _hold(self, holder: Holder) -> None:
         if holder is not self._holder and holder is not Holder.NOBODY:
-            self._log.info("pruning_held", by=holder.value)
+            self._log.info("pruning_held", reason=holder.value)
         self._holder = holder
 
     async def _archived(self, first: int, last: int) -> bool:
@@ -213,7 +213,7 @@ class Pruner:
             # A step that was under way when the node stopped still reads.
             await self._worker.run(work.close)
         if not kept.found:
-            self._log.info("archived", file=kept.path.name, bytes=kept.size)
+            self._log.info("archived", name=kept.path.name, bytes=kept.size)
         return True
 
     async def _done(self, work: Generator[None, None, Kept]) -> Kept:

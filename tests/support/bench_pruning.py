@@ -50,7 +50,8 @@ async def _beside(pruned: Pruned) -> tuple[list[float], float]:
 def _told(what: str, took: list[float]) -> None:
     ordered = sorted(took)
     p50, p99 = ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100]
-    print(f"{what}: {len(took)} commits, p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms")  # noqa: T201
+    spread = f"p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms"
+    print(f"{what}: {len(took)} commits, {spread}")  # noqa: T201
 
 
 def _size(kv: KV) -> int:
