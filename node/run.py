@@ -56,6 +56,7 @@ async def run_node(
             await bound.wait()
             await remember_recent(node)
             await take_back_pending(node)
+            await follow_recovery(node)
             running.append(
                 group.create_task(
                     run_consensus(
@@ -166,6 +167,10 @@ async def take_back_pending(node: Node) -> None:
         await node.threads.writer.run(pending.release, final)
     if raws:
         node.log.info("pending_recovered", count=len(raws), left=left)
+
+
+async def follow_recovery(node: Node) -> None:
+    """See to it that an adopted recovery gets recorded, now or once its height is reached."""
     await _hand_in_recovery(node)
     node.chain.on_commit(lambda _: _recovery_reached(node))
 

@@ -19,7 +19,7 @@ from node.pending import PendingLog
 from node.recovering import expect_installed
 from node.snapshots.beginning import put_in_place
 from storage.backends import open_backend
-from storage.files import DiskFiles, Files
+from storage.files import DiskFiles, Files, make_durable
 from storage.journal import MempoolJournal
 from storage.kv import KV
 from storage.lock import DataDirLock
@@ -155,6 +155,7 @@ def open_stores_on(
 
 def _open_guard(home: Home, files: Files, chain: Chain, validator: bytes) -> SignState:
     if SignState.exists(home.sign_state, files=files):
+        make_durable(files, home.sign_state)
         guard = SignState.open(home.sign_state, files=files)
         guard.check_owner(chain.chain_id, validator)
         return guard

@@ -219,6 +219,20 @@ def replace_file(files: Files, path: Path, data: bytes) -> None:
     files.sync_directory(path.parent)
 
 
+def make_durable(files: Files, path: Path) -> None:
+    """Sync a file that an earlier process wrote, and its name: what is read from it may be in the
+    kernel's memory alone, if that process was killed between a write and its sync.
+
+    Raises DiskFullError, DiskFailedError.
+    """
+    file = files.open_append(path)
+    try:
+        file.sync()
+    finally:
+        file.close()
+    files.sync_directory(path.parent)
+
+
 def write_synced(files: Files, path: Path, data: bytes) -> None:
     """Create `path` with this content and sync it. Its name is not durable yet."""
     file = files.create(path)

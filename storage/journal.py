@@ -23,7 +23,7 @@ from typing import Final
 from medquorum.invariants import require
 from storage import records as framing
 from storage.errors import DiskError, DiskFailedError, FormatError, JournalFullError
-from storage.files import DiskFiles, Files, OpenFile
+from storage.files import DiskFiles, Files, OpenFile, make_durable
 from storage.limits import JOURNAL_BYTES_MAX, JOURNAL_SEGMENT_BYTES
 
 _MAGIC_KIND: Final = b"MQJRN"
@@ -103,6 +103,8 @@ class MempoolJournal:
             self._refuse_other_format(self._file_of(number))
         for number in numbers:
             self._adopt(number)
+        for segment in self._segments.values():
+            make_durable(self._files, segment.path)
 
     @property
     def size_bytes(self) -> int:

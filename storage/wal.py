@@ -7,7 +7,8 @@ W1 `append` returns after the records are on the disk.
 W2 A torn tail, which a crash during `append` leaves, is cut off at the next opening and reported.
 W3 A bad record with a good one behind it is not a torn tail: the log refuses to open.
 W4 `replace` is one rename: a crash leaves the old records or the new ones.
-W5 A log that failed once refuses everything until it is opened again.
+W5 A log that failed once refuses everything until it is opened again. W6 What opening found is on
+the disk when it returns.
 """
 
 from __future__ import annotations
@@ -42,16 +43,20 @@ class WriteAheadLog:
         """What the log held when it was opened; given up at the first `replace`."""
         self.torn_bytes = 0
         """How many bytes of an unfinished append were cut off at the opening."""
-        if files.size(path) is None:
-            files.make_directory(path.parent)
-            self._salt, self._size = self._rewrite(())
-        else:
+        is_found = files.size(path) is not None
+        if is_found:
             files.remove(path.with_name(path.name + TEMP_SUFFIX))
             self._salt, self._size = self._recover()
+        else:
+            files.make_directory(path.parent)
+            self._salt, self._size = self._rewrite(())
         self._file = files.open_append(path)
-        if self.torn_bytes > 0:
-            self._file.truncate(self._size)
+        if is_found:
+            if self.torn_bytes > 0:
+                self._file.truncate(self._size)
+            # What a killed process wrote may not have reached the disk, and counts from now on.
             self._file.sync()
+            files.sync_directory(path.parent)
 
     @classmethod
     def open(cls, path: Path, *, files: Files | None = None) -> WriteAheadLog:

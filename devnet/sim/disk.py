@@ -46,6 +46,8 @@ class _Node:
 
     content: bytes = b""
     durable: bytes = b""
+    refused: int = 0
+    """How much of the end of `content` belongs to a write that failed: nobody vouches for that."""
 
 
 Names = dict[Path, _Node]
@@ -60,7 +62,9 @@ class Backup:
 
 
 class SimDisk:
-    """The disk of one machine. Outlives the processes that use it through `mount`."""
+    """The disk of one machine. Outlives the processes that use it through `mount`: what a process
+    wrote is there for the next one, and without a sync by either a power cut still takes it.
+    """
 
     def __init__(self, rng: Dice) -> None:
         self.rng = rng
@@ -81,12 +85,6 @@ class SimDisk:
         self._seen, self._platter = names, dict(names)
         if lost or self.rng.chance(0.5):
             self.store.crash()
-
-    def process_ends(self) -> None:
-        """A process that is killed loses nothing that it wrote: the kernel has it."""
-        self._platter = dict(self._seen)
-        for node in self._seen.values():
-            node.durable = node.content
 
     def backup(self, leave_out: Path) -> Backup:
         """What is on the platter now, but one file."""
@@ -110,7 +108,8 @@ class SimDisk:
         """Whether all that was written to a file would survive, and its name too."""
         node = self._seen.get(path)
         return node is None or (
-            len(node.content) == len(node.durable) and self._platter.get(path) is node
+            len(node.content) - node.refused <= len(node.durable)
+            and self._platter.get(path) is node
         )
 
     def would_survive(self, directory: Path, data: bytes) -> bool:
@@ -245,7 +244,9 @@ class SimFile:
         try:
             self._files.refuse_if_full(self._path, "write")
         except DiskFullError:
-            self._node.content += data[: len(data) // 2]
+            taken = data[: len(data) // 2]
+            self._node.content += taken
+            self._node.refused += len(taken)
             raise
         self._node.content += data
 
@@ -254,11 +255,13 @@ class SimFile:
         self._files.step("sync")
         self._files.fail_sometimes(self._path)
         self._node.durable = self._node.content
+        self._node.refused = 0
 
     def truncate(self, size: int) -> None:
         """See OpenFile.truncate."""
         self._files.step("truncate")
         self._node.content = self._node.content[:size]
+        self._node.refused = 0
 
     def close(self) -> None:
         """Nothing to release."""

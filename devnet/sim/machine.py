@@ -27,7 +27,7 @@ from node.consensus_loop import run_consensus
 from node.errors import NodeError
 from node.home import Home
 from node.ledger.registry import Registry
-from node.run import ledger_parts, take_back_pending
+from node.run import follow_recovery, ledger_parts, take_back_pending
 from node.stores import open_stores_on
 from p2p.model import Frame, Lane
 from storage.chain import CommittedBlock
@@ -192,8 +192,6 @@ class Machine:
         self._let_go()
         if power:
             self.disk.power_cut()
-        else:
-            self.disk.process_ends()
         self.net.recheck()
         if self.restart_ms is not None:
             self.planned = True
@@ -305,6 +303,7 @@ class Machine:
 
     async def _take_part(self, node: SimNode, crew: Crew) -> None:
         await take_back_pending(node)
+        await follow_recovery(node)
         loop = run_consensus(
             node.driver,
             node.inbox,
@@ -365,7 +364,6 @@ class Machine:
         self.ended_by = type(failure).__name__
         self.world.note(f"{self.name}: stops: {self.ended_by}: {failure}")
         self._let_go()
-        self.disk.process_ends()
         self.net.recheck()
         self.observer.stopped(self, failure)
 

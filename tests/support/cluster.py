@@ -37,7 +37,7 @@ from node.ledger.types.governance.bodies import CastVote, Execute, Override, Pro
 from node.ledger.types.identity.bodies import KemSet
 from node.logs import configure
 from node.ops.metrics import Metrics
-from node.run import catch_up, remember_recent, take_back_pending
+from node.run import catch_up, follow_recovery, remember_recent, take_back_pending
 from node.stores import open_stores
 from storage.signstate import SignState
 from tests.support.ports import free_ports
@@ -108,6 +108,7 @@ class Running:
                 group.create_task(node.sync.announce())
                 await remember_recent(node)
                 await take_back_pending(node)
+                await follow_recovery(node)
                 group.create_task(
                     run_consensus(
                         node.driver,

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from devnet.sim.dice import Dice
-from devnet.sim.disk import Backup, SimDisk
+from devnet.sim.disk import Backup, SimDisk, Tail
 from devnet.sim.loop import PowerCutError
 from storage.errors import DiskFailedError, DiskFullError
 from storage.kv import Batch
+from storage.records import encode_records
 from storage.signstate import SignState
 from storage.wal import WriteAheadLog
 
@@ -34,12 +35,25 @@ def test_synced_records_survive_a_power_cut_and_a_torn_tail_is_cut_off(seed: int
     assert again.records == (b"one", b"two")
 
 
-def test_a_killed_process_loses_nothing_that_it_wrote() -> None:
+def test_what_a_killed_process_wrote_is_there_until_a_power_cut_takes_it() -> None:
     disk = SimDisk(Dice(1))
+    disk.tail = Tail.LOST
     disk.mount(quiet).create(LOG).write(b"in the cache of the kernel")
-    disk.process_ends()
-    disk.power_cut()
     assert disk.mount(quiet).read(LOG) == b"in the cache of the kernel"
+    disk.power_cut()
+    assert disk.mount(quiet).read(LOG) is None
+
+
+def test_what_a_killed_process_wrote_is_durable_once_the_next_one_counts_on_it() -> None:
+    disk = SimDisk(Dice(1))
+    disk.tail = Tail.LOST
+    log = WriteAheadLog.open(LOG, files=disk.mount(quiet))
+    log.append((b"one",))
+    file = disk.mount(quiet).open_append(LOG)
+    file.write(encode_records(log._salt, log.size_bytes, (b"two",)))
+    assert WriteAheadLog.open(LOG, files=disk.mount(quiet)).records == (b"one", b"two")
+    disk.power_cut()
+    assert WriteAheadLog.open(LOG, files=disk.mount(quiet)).records == (b"one", b"two")
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -70,10 +84,11 @@ def test_a_backup_brings_back_all_but_the_record_of_votes() -> None:
     store.write(batch, sync=True)
     backup = disk.backup(votes)
     files.open_append(LOG).write(b" and new")
-    files.open_append(votes).write(b" and new")
+    file = files.open_append(votes)
+    file.write(b" and new")
+    file.sync()
     batch.put(b"height", b"2")
     store.write(batch, sync=True)
-    disk.process_ends()
     disk.restore(backup, votes)
     assert disk.mount(quiet).read(LOG) == b"old"
     assert disk.mount(quiet).read(votes) == b"old and new"
