@@ -285,6 +285,9 @@ class Checker:
         status = machine.node.driver.engine.status()
         if not isinstance(vote, Vote) or (vote.height, vote.round) != (status.height, status.round):
             return
+        if not verify(vote.signer, vote.signed_bytes(self.genesis.chain_id()), vote.signature):
+            # A forged vote convicts nobody.
+            return
         place = (machine.name, vote.signer, vote.height, vote.round, vote_phase(vote))
         shown = self._shown.setdefault(place, (vote_payload(vote), 1))
         if shown[0] != vote_payload(vote):

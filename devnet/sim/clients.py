@@ -46,12 +46,19 @@ class Promise:
 
     machine: Machine
     valid_until: int
-    memory: int
+    memory: tuple[int, int]
 
     @property
     def binds(self) -> bool:
-        """Whether the machine still has the disk that it wrote the promise on."""
-        return self.memory == self.machine.memory and not self.machine.retired
+        """Whether the machine still has the disk that it wrote the promise on, and could read it:
+        of a damaged journal what is whole is kept (docs/spec/storage.md, J2).
+        """
+        return self.memory == memory_of(self.machine) and not self.machine.retired
+
+
+def memory_of(machine: Machine) -> tuple[int, int]:
+    """Changes when a machine forgets what it promised, by no fault of its own."""
+    return machine.memory, machine.disk.misread[machine.home.mempool]
 
 
 @dataclass(slots=True)
@@ -121,7 +128,7 @@ class Office:
         self, machine: Machine, node: SimNode, tx: Transaction, answered: Callable[[Answer], None]
     ) -> None:
         """What the API does for `POST /v1/txs?wait=`."""
-        memory = machine.memory
+        memory = memory_of(machine)
         try:
             admission = (await node.intake.submit([tx.raw], local=True))[0]
             if admission.refusal is not None:

@@ -7,6 +7,7 @@ may be there, the last of them wrong; a name that was not synced may be the old 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -72,6 +73,8 @@ class SimDisk:
         self.tail: Tail | None = None
         """What power cuts leave; None draws it each time."""
         self.store = MemoryKV()
+        self.misread: Counter[Path] = Counter()
+        """How often a file of a directory was read with a bit changed."""
         self._seen: Names = {}
         self._platter: Names = {}
 
@@ -158,6 +161,7 @@ class SimFiles:
             return None
         data, rng = node.content, self._disk.rng
         if len(data) > 0 and rng.chance(self._disk.faults.rot):
+            self._disk.misread[path.parent] += 1
             place = rng.randrange(len(data))
             data = data[:place] + bytes([data[place] ^ (1 << rng.randrange(8))]) + data[place + 1 :]
         return data
