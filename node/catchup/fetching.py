@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
 
 from medquorum.block import Result
 from medquorum.codec import decode
@@ -27,6 +28,8 @@ from node.threads import Threads
 from node.wire import Blocks, CertifiedBlock, FrameKind, GetBlocks
 
 Check = asyncio.Task[list[CheckedBlock]]
+
+WAIT_S_MIN: Final = 0.001
 
 
 class BlockFetcher:
@@ -134,7 +137,12 @@ class BlockFetcher:
 
     async def _wait(self) -> None:
         """Until something happens, or a peer has had its time."""
-        deadline = self._window.deadline(self._now_s())
+        now_s = self._now_s()
+        deadline = self._window.deadline(now_s)
+        if deadline is not None:
+            # A timer may fire a moment early, by the resolution of its clock. Looked at again at
+            # once, nothing would be due yet, and again, and again.
+            deadline = max(deadline, now_s + WAIT_S_MIN)
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 await self._moved.wait()
