@@ -229,7 +229,7 @@ class BlockAudit:
         for wrong in self._wrong_in(header, checked.height, before):
             self._report.add(Finding("chain", checked.height, "", wrong))
         if checked.result is not None:
-            self._names_next(header, checked.result)
+            self._names_next(header, checked.result, checked.height + 1)
 
     def _wrong_in(self, header: Header, height: int, before: _Before) -> Iterator[str]:
         if header.height != height:
@@ -246,9 +246,11 @@ class BlockAudit:
         if before.result is not None and header.parent_result != before.result.hash():
             yield "it names another result of the height before"
 
-    def _names_next(self, header: Header, result: Result) -> None:
-        """The result names who votes on the next height, or a recovery of this height does."""
-        after = header.height + 1
+    def _names_next(self, header: Header, result: Result, after: int) -> None:
+        """The result names who votes on the height `after`, or a recovery of the one before does.
+
+        Which height that is, the header does not say: it may be what is damaged.
+        """
         recovery = self._recoveries.get(after)
         known = (data for since, data in reversed(self._sets) if since <= after)
         data = next(known)
