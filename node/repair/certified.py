@@ -13,8 +13,7 @@ from typing import NamedTuple, Protocol
 
 from medquorum.block import Header, Result
 from medquorum.statetree import SubRoot, state_root
-from node.repair.difference import Difference
-from node.repair.errors import UnrepairableError
+from node.repair.difference import Difference, common_height, fields_apart, first_apart
 
 
 class Fate(NamedTuple):
@@ -70,15 +69,9 @@ class CertifiedComparison:
         left, right = self._sides
         if left.chain_id != right.chain_id:
             return 0, Difference(0, "genesis")
-        low = max(left.oldest, right.oldest) - 1
-        top = min(left.tip, right.tip)
-        last = top if height is None else min(height, top)
-        if last < low:
-            raise UnrepairableError(
-                f"one begins after height {low}, and the last common one is {last}"
-            )
+        low, last = common_height(max(left.oldest, right.oldest), min(left.tip, right.tip), height)
         if not self._same(last):
-            return last, self._difference(self._first(low, last))
+            return last, self._difference(first_apart(low, last, self._same))
         return last, self._unsound(last)
 
     def _same(self, height: int) -> bool:
@@ -88,26 +81,11 @@ class CertifiedComparison:
         (header, result), (other, other_result) = (s.certified(height) for s in self._sides)
         return (header.hash(), result.hash()) == (other.hash(), other_result.hash())
 
-    def _first(self, low: int, high: int) -> int:
-        """The first height that differs; at `high` they do. Chains that part never meet again."""
-        while low < high:
-            middle = (low + high) // 2
-            if self._same(middle):
-                low = middle + 1
-            else:
-                high = middle
-        return high
-
     def _difference(self, height: int) -> Difference:
         (header, result), (other, other_result) = (s.certified(height) for s in self._sides)
         if header != other:
             return self._transaction(Difference(height, "block"))
-        fields = tuple(
-            name
-            for name in Result.__struct_fields__
-            if getattr(result, name) != getattr(other_result, name)
-        )
-        found = self._transaction(Difference(height, "result", fields))
+        found = self._transaction(Difference(height, "result", fields_apart(result, other_result)))
         return replace(found, module=self._module(height))
 
     def _transaction(self, found: Difference) -> Difference:

@@ -7,6 +7,7 @@ first height at which they differ is found by halving.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from medquorum.block import Result
@@ -39,6 +40,35 @@ class Difference:
     key: bytes = b""
 
 
+def common_height(oldest: int, tip: int, wished: int | None) -> tuple[int, int]:
+    """The height below the first block that both have, and the last one to compare, if `oldest` is
+    the higher of their oldest blocks and `tip` the lower of their tips.
+
+    Raises UnrepairableError if there is none in common.
+    """
+    low, last = oldest - 1, tip if wished is None else min(wished, tip)
+    if last < low:
+        raise UnrepairableError(f"one begins after height {low}, and the last common one is {last}")
+    return low, last
+
+
+def first_apart(low: int, high: int, same: Callable[[int], bool]) -> int:
+    """The first height after `low` that differs; at `high` they do."""
+    while low < high:
+        middle = (low + high) // 2
+        if same(middle):
+            low = middle + 1
+        else:
+            high = middle
+    return high
+
+
+def fields_apart(left: Result, right: Result) -> tuple[str, ...]:
+    """The roots that two results of a height name differently."""
+    names = Result.__struct_fields__
+    return tuple(name for name in names if getattr(left, name) != getattr(right, name))
+
+
 class Comparison:
     """Compares two stores. Reads only."""
 
@@ -54,15 +84,13 @@ class Comparison:
         """
         if self._left.genesis() != self._right.genesis():
             return 0, Difference(0, "genesis")
-        low = max(self._left.oldest_block(), self._right.oldest_block()) - 1
-        top = min(self._left.tip(), self._right.tip())
-        last = top if height is None else min(height, top)
-        if last < low:
-            raise UnrepairableError(
-                f"one begins after height {low}, and the last common one is {last}"
-            )
+        low, last = common_height(
+            max(self._left.oldest_block(), self._right.oldest_block()),
+            min(self._left.tip(), self._right.tip()),
+            height,
+        )
         if not self._same(last):
-            return last, self._difference(self._first(low, last))
+            return last, self._difference(first_apart(low, last, self._same))
         key = self._first_key(last)
         if key is None:
             return last, None
@@ -77,25 +105,12 @@ class Comparison:
             raise DamagedStoreError("the database", f"height {height} is not whole")
         return b"" if header is None else header.hash(), result.hash()
 
-    def _first(self, low: int, high: int) -> int:
-        """The first height that differs; at `high` they do."""
-        while low < high:
-            middle = (low + high) // 2
-            if self._same(middle):
-                low = middle + 1
-            else:
-                high = middle
-        return high
-
     def _difference(self, height: int) -> Difference:
         left, right = self._left.result(height), self._right.result(height)
         headers = self._left.header(height), self._right.header(height)
         if left is None or right is None or headers[0] != headers[1]:
             return self._transaction(Difference(height, "block"))
-        fields = tuple(
-            name for name in Result.__struct_fields__ if getattr(left, name) != getattr(right, name)
-        )
-        found = self._transaction(Difference(height, "result", fields))
+        found = self._transaction(Difference(height, "result", fields_apart(left, right)))
         place = first_difference(*self._kvs, height) if self._kept(height) else None
         return found if place is None else replace(found, module=place.namespace, key=place.key)
 

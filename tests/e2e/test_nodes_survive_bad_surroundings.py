@@ -17,9 +17,7 @@ from tests.support.disk import tiny_disk
 from tests.support.network import (
     WAIT_S,
     assert_agreement,
-    cheap_transaction,
-    client_of,
-    height_of,
+    commit_some,
     running_network,
     wait_height,
 )
@@ -40,16 +38,8 @@ LINES_OFF: dict[str, object] = {
 """A guard for a tiny disk: only the line at which a node stops is left."""
 
 
-def commit(network: Network, count: int) -> None:
-    """So many blocks, one transaction each."""
-    with client_of(network, 0) as client:
-        for _ in range(count):
-            tx = cheap_transaction(network, height=height_of(network.nodes[0]))
-            assert client.submit(tx, wait="committed", timeout_s=WAIT_S).state == "committed"
-
-
 def test_a_torn_log_tail_is_dropped_at_start(network: Network) -> None:
-    commit(network, 3)
+    commit_some(network, 3)
     node = network.nodes[3]
     network.kill(node)
     log = network.directory.node(node.index).consensus_log
@@ -58,12 +48,12 @@ def test_a_torn_log_tail_is_dropped_at_start(network: Network) -> None:
         stream.write((1000).to_bytes(4, "big") + b"\x01\x02\x03")
     network.start([node])
     network.wait_ready([node])
-    commit(network, 1)
+    commit_some(network, 1)
     assert_agreement(network)
 
 
 def test_a_log_damaged_in_the_middle_is_refused(network: Network) -> None:
-    commit(network, 3)
+    commit_some(network, 3)
     node = network.nodes[3]
     network.kill(node)
     log = network.directory.node(node.index).consensus_log
@@ -76,12 +66,12 @@ def test_a_log_damaged_in_the_middle_is_refused(network: Network) -> None:
     said = network.directory.log_file(node.index).read_text()
     assert "consensus.log" in said
     # The other three neither need it nor are misled by it.
-    commit(network, 1)
+    commit_some(network, 1)
 
 
 @pytest.mark.engines("pbft", why="about a database, whatever filled it")
 def test_a_database_that_lost_its_last_heights_is_refused(network: Network) -> None:
-    commit(network, 4)
+    commit_some(network, 4)
     node = network.nodes[3]
     wait_height(node, 4)
     network.kill(node)
@@ -99,7 +89,7 @@ def test_a_database_that_lost_its_last_heights_is_refused(network: Network) -> N
     shutil.rmtree(chain)
     network.start([node])
     network.wait_ready([node])
-    commit(network, 1)
+    commit_some(network, 1)
     assert_agreement(network)
 
 
@@ -111,14 +101,14 @@ def test_peers_that_connect_and_say_nothing_are_dropped(network: Network) -> Non
             stack.enter_context(socket.create_connection((HOST, node.p2p), timeout=WAIT_S))
             for _ in range(50)
         ]
-        commit(network, 2)
+        commit_some(network, 2)
         for connection in silent:
             # The node hangs up by itself: an end of file or a reset, and no time-out of ours.
             try:
                 assert connection.recv(1) == b""
             except ConnectionResetError:
                 continue
-        commit(network, 1)
+        commit_some(network, 1)
         answer = api.ready(node.ops, 3)
         assert answer is not None
         assert answer.ready
@@ -142,10 +132,10 @@ def test_a_full_disk_stops_a_node_and_freed_space_brings_it_back(
         with ballast.open("wb") as stream:
             stream.write(bytes(shutil.disk_usage(disk).free - 2 * MIB))
         assert network.exit_code(node, timeout_s=WAIT_S) == DISK
-        commit(network, 2)
+        commit_some(network, 2)
         ballast.unlink()
         network.start([node])
         network.wait_ready([node])
-        commit(network, 1)
+        commit_some(network, 1)
         assert_agreement(network)
         network.stop([node])

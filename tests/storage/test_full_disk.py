@@ -18,7 +18,7 @@ import pytest
 
 from storage.errors import DiskFullError
 from storage.journal import MempoolJournal
-from storage.kv import Batch
+from storage.kv import KV, Batch
 from storage.leveldb import LevelDB
 from storage.signstate import SignState
 from storage.vault import VaultDirectory
@@ -61,6 +61,18 @@ def _incompressible(seed: bytes) -> bytes:
     return b"".join(sha256(b"%b %d" % (seed, i)).digest() for i in range(64))
 
 
+def _batches_until_full(kv: KV) -> int:
+    """Write batches of four keys until the disk is full; how many were acknowledged."""
+    with pytest.raises(DiskFullError):
+        for acknowledged in itertools.count():
+            batch = Batch()
+            for part in range(4):
+                batch.put(_key(acknowledged, part), _incompressible(_key(acknowledged, part)))
+            kv.write(batch, sync=True)
+    assert acknowledged > 20
+    return acknowledged
+
+
 def test_the_log_keeps_every_acknowledged_record(small_disk: Path) -> None:
     path = small_disk / "wal"
     log = WriteAheadLog.open(path)
@@ -86,15 +98,7 @@ def test_the_log_keeps_every_acknowledged_record(small_disk: Path) -> None:
 def test_leveldb_keeps_every_acknowledged_batch(small_disk: Path) -> None:
     path = small_disk / "db"
     kv = LevelDB(path, write_buffer_bytes=128 * 1024)
-    acknowledged = 0
-    with pytest.raises(DiskFullError):
-        for index in itertools.count():
-            batch = Batch()
-            for part in range(4):
-                batch.put(_key(index, part), _incompressible(_key(index, part)))
-            kv.write(batch, sync=True)
-            acknowledged += 1
-    assert acknowledged > 20
+    acknowledged = _batches_until_full(kv)
     _make_room(small_disk)
     with pytest.raises(DiskFullError):
         kv.write(Batch(), sync=True)
@@ -159,15 +163,7 @@ def test_lmdb_keeps_every_acknowledged_batch(small_disk: Path) -> None:
     pytest.importorskip("lmdb", reason="LMDB is an extra")
     path = small_disk / "db"
     kv = open_kind("lmdb", path)
-    acknowledged = 0
-    with pytest.raises(DiskFullError):
-        for index in itertools.count():
-            batch = Batch()
-            for part in range(4):
-                batch.put(_key(index, part), _incompressible(_key(index, part)))
-            kv.write(batch, sync=True)
-            acknowledged += 1
-    assert acknowledged > 20
+    acknowledged = _batches_until_full(kv)
     _make_room(small_disk)
     with pytest.raises(DiskFullError):
         kv.write(Batch(), sync=True)

@@ -85,6 +85,14 @@ class BlockSeen(msgspec.Struct, frozen=True):
     result: dict[str, object]
 
 
+def commit_some(network: Network, count: int) -> None:
+    """So many blocks, one transaction each, handed to the first node."""
+    with client_of(network, 0) as client:
+        for _ in range(count):
+            tx = cheap_transaction(network, height=height_of(network.nodes[0]))
+            assert client.submit(tx, wait="committed", timeout_s=WAIT_S).state == "committed"
+
+
 def block_at(node: NodeInfo, height: int) -> BlockSeen:
     """The block of a height at a node, once the node has it."""
     path = f"/v1/blocks/{height}?min_height={height}&timeout={WAIT_S:.0f}"
