@@ -45,6 +45,11 @@ install_packages() {
 
 bootstrap() {
     local dependencies projects python lock
+    # Who made it a link shares an environment: to clear it, or to install into it, is not ours.
+    if [ -L "$VENV" ]; then
+        [ -x "$VENV/bin/python" ] || die "$VENV is a link to no virtual environment."
+        return
+    fi
     dependencies="$(digest requirements-dev.lock)"
     projects="$(digest requirements-dev.lock pyproject.toml sdk/python/pyproject.toml)"
     stamped .stamp-projects "$projects" && return
