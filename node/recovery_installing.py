@@ -48,7 +48,7 @@ def install_recovery(
     RecoveryRefusedError, VerificationError, StorageErrors, OSError.
     """
     statement = require_complete(file, genesis).statement
-    _refuse_another(home, statement)
+    again = _refuse_another(home, statement)
     seats = {validator.key: validator for validator in statement.validators}
     source = validator_key or home.validator_key
     key = read_key_info(source).public if source.exists() else None
@@ -63,20 +63,33 @@ def install_recovery(
             f"the vote key of this node is none of the recovery's. Give the new one with"
             f" --validator-key, or put {source} aside: the node then follows without a vote"
         )
+    if again and key is not None and key == _own_key(home) and not home.sign_state.exists():
+        # What the chain knows of this key says nothing any more: it may vote since the first call.
+        raise IdentityError(
+            f"{home.sign_state} is missing, and this recovery and this vote key are in place from"
+            " before: it may have voted. If it never has, 'medquorum keys new-sign-state"
+            " --never-voted'; else rejoin with a new validator key, by governance"
+        )
     _put_aside(home, statement, key)
+    if key is not None and not home.sign_state.exists():
+        # Nobody has ever voted with it: the state of the chain knows no such key (rule Z7). Before
+        # the key is in its place, so that a key here without one always means that it was lost.
+        SignState.create(home.sign_state, genesis.chain_id(), key)
     if validator_key is not None:
         _take_key(home, validator_key, _suffix(statement))
-    if key is not None and not home.sign_state.exists():
-        # Nobody has ever voted with it: the state of the chain knows no such key (rule Z7).
-        SignState.create(home.sign_state, genesis.chain_id(), key)
     _replace(home.recovery_file, file.dump())
     return key is not None
 
 
-def _refuse_another(home: Home, statement: RecoveryStatement) -> None:
+def _own_key(home: Home) -> bytes | None:
+    return read_key_info(home.validator_key).public if home.validator_key.exists() else None
+
+
+def _refuse_another(home: Home, statement: RecoveryStatement) -> bool:
+    """Whether this very one is installed; raises if another is that it does not follow."""
     path = home.recovery_file
     if not path.exists():
-        return
+        return False
     try:
         installed = RecoveryFile.load(path.read_bytes()).statement
     except VerificationError as error:
@@ -91,6 +104,7 @@ def _refuse_another(home: Home, statement: RecoveryStatement) -> None:
         raise RecoveryRefusedError(
             "recovery_counter", f"recovery {installed.counter} is installed already"
         )
+    return installed == statement
 
 
 def _put_aside(home: Home, statement: RecoveryStatement, key: bytes | None) -> None:

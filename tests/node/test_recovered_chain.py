@@ -270,6 +270,15 @@ def test_new_validators_must_be_new_and_of_members(struck: SignedChain) -> None:
         recovery_of(chain, numbers=(4, 4))
 
 
+def test_only_a_root_key_that_may_sign_hands_a_recovery_in(struck: SignedChain) -> None:
+    """Any other one would be applied everywhere, and every first block refused."""
+    file = recovery_of(struck.chain)
+    for name in ("nobody", "vote0", "vote4"):
+        with pytest.raises(VerificationError, match="recovery_signer"):
+            file.combined(key_of(name)).verify(struck.genesis)
+    assert file.combined(key_of("org3")).verify(struck.genesis).transaction is not None
+
+
 def test_a_file_in_any_byte_other_is_refused(struck: SignedChain) -> None:
     data = recovery_of(struck.chain).dump()
     assert RecoveryFile.load(data).verify(struck.genesis).powers.enough

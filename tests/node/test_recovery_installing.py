@@ -106,6 +106,62 @@ def test_it_can_be_installed_again_and_votes_of_the_new_key_stay(
         assert len(log.records) == 1
 
 
+def fresh_home(struck: Home, folder: Path) -> Home:
+    """Of a new machine, which joins in the recovery and has nothing of the old chain."""
+    place = Home(folder / "fresh")
+    for directory in (place.config_file.parent, place.node_key.parent, place.data):
+        directory.mkdir(parents=True)
+    place.genesis_file.write_bytes(struck.genesis_file.read_bytes())
+    save_devnet_key(place.node_key, key_of("node4"), purpose="node")
+    return place
+
+
+def test_a_sign_state_that_was_lost_since_is_not_made_anew(
+    home: Home, file: RecoveryFile, tmp_path: Path
+) -> None:
+    """On a new machine, where no file that was put aside is in the way of a second call."""
+    fresh, key = fresh_home(home, tmp_path), new_key(tmp_path)
+    assert installed(fresh, file, key)
+    SignState.open(fresh.sign_state).check_and_save(6, 0, 2, bytes(32))
+    with closing(WriteAheadLog.open(fresh.consensus_log)) as log:
+        log.append([encode_record(AcceptedRecord(6, 0, bytes(32)))])
+    fresh.sign_state.unlink()
+    for given in (key, None):
+        with pytest.raises(IdentityError, match="may have voted"):
+            installed(fresh, file, given)
+    assert not fresh.sign_state.exists()
+    assert names(fresh.data) == set()
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_who_followed_without_a_vote_may_get_its_key_later(
+    home: Home, file: RecoveryFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """Whichever rename of the second call is the last one before the power fails."""
+    fresh, key = fresh_home(home, tmp_path), new_key(tmp_path)
+    assert not installed(fresh, file, None)
+    with monkeypatch.context() as patched:
+        fail_after(patched, steps)
+        with pytest.raises(OSError, match="power"):
+            installed(fresh, file, key)
+    assert installed(fresh, file, key)
+    genesis = genesis_files.load(fresh.genesis_file.read_bytes())
+    SignState.open(fresh.sign_state).check_owner(genesis.chain_id(), key_of("vote4").public)
+
+
+def fail_after(patched: pytest.MonkeyPatch, renames: int) -> None:
+    """So many files get their names, and then the power fails."""
+    real, left = DiskFiles.rename, [renames]
+
+    def failing(self: DiskFiles, source: Path, target: Path) -> None:
+        if left[0] == 0:
+            raise OSError("the power fails")
+        left[0] -= 1
+        real(self, source, target)
+
+    patched.setattr(DiskFiles, "rename", failing)
+
+
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 4, 5])
 def test_whatever_interrupts_it_a_second_call_completes_it(
     home: Home,
@@ -115,17 +171,9 @@ def test_whatever_interrupts_it_a_second_call_completes_it(
     steps: int,
 ) -> None:
     """Each rename in turn is the last thing that happens before the power fails."""
-    real, left = DiskFiles.rename, [steps]
-
-    def failing(self: DiskFiles, source: Path, target: Path) -> None:
-        if left[0] == 0:
-            raise OSError("the power fails")
-        left[0] -= 1
-        real(self, source, target)
-
     key = new_key(tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr(DiskFiles, "rename", failing)
+        fail_after(patched, steps)
         with pytest.raises(OSError, match="power"):
             installed(home, file, key)
     assert not home.recovery_file.exists()

@@ -1,5 +1,5 @@
 """A recovery on its way from the node that proposes it to those who sign, and to those who apply
-it: one JSON file that the genesis alone verifies (docs/spec/disaster-recovery.md, section 4).
+it: one JSON file that the genesis alone verifies (docs/spec/disaster-recovery.md, section 5).
 
 It holds the statement; the certified height that it continues, with the validators' history up to
 it; every key that may sign, each proven; the signatures so far; and, once it is combined, the
@@ -125,7 +125,7 @@ class RecoveryFile:
         powers = count_powers(recovery, result=result, validators=replaced)
         seats = dict.fromkeys(validator.org for validator in replaced.validators)
         signed = {orgs[key] for key in self.signatures}
-        self._verify_transaction(recovery, header.chain_id)
+        self._verify_transaction(recovery, header.chain_id, orgs)
         return VerifiedRecovery(
             self.statement.id(),
             self.statement,
@@ -151,8 +151,8 @@ class RecoveryFile:
         return replace(self, signatures=merged, transaction=None)
 
     def combined(self, key: SigningKey) -> RecoveryFile:
-        """The file with the transaction that hands it in, signed with a root key; it is valid at
-        the next height and never again.
+        """The file with the transaction that hands it in; it is valid at the next height and never
+        again. `key` must be one that may sign, or the file does not verify.
         """
         body = build(
             chain_id=self.statement.chain_id,
@@ -178,8 +178,10 @@ class RecoveryFile:
             raise VerificationError("recovery_key", "a signature by a key that has no say")
         return orgs
 
-    def _verify_transaction(self, recovery: Recovery, chain_id: bytes) -> None:
-        """It hands in what the file says, and nothing else."""
+    def _verify_transaction(
+        self, recovery: Recovery, chain_id: bytes, orgs: Mapping[bytes, bytes]
+    ) -> None:
+        """It hands in what the file says, and nothing else, by keys of `orgs`."""
         handed_in = self.transaction
         if handed_in is None:
             return
@@ -188,6 +190,11 @@ class RecoveryFile:
             raise VerificationError("recovery_transaction", "it hands something else in")
         if (body.chain_id, body.valid_until) != (chain_id, self.statement.height + 1):
             raise VerificationError("recovery_transaction", "it is for another chain or height")
+        if not orgs.keys() >= set(body.signers):
+            # No validator would vote for a block with it, and only then would anybody see.
+            raise VerificationError(
+                "recovery_signer", "it is handed in by another key than a root key that may sign"
+            )
         if not handed_in.signatures_hold():
             raise VerificationError("recovery_transaction", "its signature is wrong")
 
