@@ -33,11 +33,12 @@ without merging them into older files.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct
 from typing import Final
 
 from medquorum.invariants import require
-from storage.limits import STATE_NAMESPACE_BYTES_MAX
+from storage.limits import NAMESPACES_PACKED_MAX, STATE_NAMESPACE_BYTES_MAX
 
 FORMAT_VERSION: Final = 2
 """2: from the oldest whole height on, every removal has its keys under `d`. Software before that
@@ -97,6 +98,7 @@ def unpack_place(data: bytes) -> tuple[int, int]:
     return height, index
 
 
+@lru_cache(maxsize=NAMESPACES_PACKED_MAX)
 def pack_namespace(namespace: str) -> bytes:
     """A namespace inside a key: its length and its name."""
     name = namespace.encode("ascii")

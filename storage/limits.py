@@ -48,6 +48,8 @@ SNAPSHOT_HEAD_BYTES_MAX: Final = 64 * MIB
 """Of the head of a snapshot or of a backup, as a file. A larger one is not read."""
 
 STATE_NAMESPACE_BYTES_MAX: Final = 64
+NAMESPACES_PACKED_MAX: Final = 64
+"""Names of namespaces whose form in a key is remembered: about as many as there are modules."""
 STATE_KEY_BYTES_MAX: Final = 512
 """Of a key of the ledger state."""
 STATE_CACHE_BYTES_MAX: Final = 96 * MIB

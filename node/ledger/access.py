@@ -29,7 +29,16 @@ def signer_with_role(
 
     The actor `other_than` does not count. E_ROLE; E_EXPIRED if all that is missing is time.
     """
-    return _candidates(ctx, role, 1, org, other_than)[0]
+    problem = Code.ROLE
+    for signer in ctx.signers:
+        if signer.actor == other_than != b"":
+            continue
+        refusal = _refusal(ctx, signer, role, org)
+        if refusal is None:
+            return signer
+        if refusal is Code.EXPIRED:
+            problem = refusal
+    raise _nobody(role, 1, problem)
 
 
 def signers_with_role(
@@ -39,7 +48,7 @@ def signers_with_role(
 
     Two keys of one actor count once; so do two root keys of one organisation.
     """
-    return tuple(_candidates(ctx, role, count, org, b"")[:count])
+    return tuple(_candidates(ctx, role, count, org)[:count])
 
 
 def signers_in_roles(ctx: Context, first: str, second: str, org: bytes) -> tuple[Signer, Signer]:
@@ -47,8 +56,8 @@ def signers_in_roles(ctx: Context, first: str, second: str, org: bytes) -> tuple
 
     Whoever holds both roles fills the one that the other person cannot.
     """
-    seconds = _candidates(ctx, second, 1, org, b"")
-    for one in _candidates(ctx, first, 1, org, b""):
+    seconds = _candidates(ctx, second, 1, org)
+    for one in _candidates(ctx, first, 1, org):
         for other in seconds:
             if _person(one) != _person(other):
                 return one, other
@@ -77,23 +86,23 @@ def _person(signer: Signer) -> tuple[bytes, bytes]:
     return (signer.actor, b"") if signer.actor != b"" else (b"", signer.org)
 
 
-def _candidates(
-    ctx: Context, role: str, count: int, org: bytes | None, other_than: bytes
-) -> list[Signer]:
+def _candidates(ctx: Context, role: str, count: int, org: bytes | None) -> list[Signer]:
     """Those who hold the role, one signer a person, in order of signing; at least `count`."""
     found: dict[tuple[bytes, bytes], Signer] = {}
     problem = Code.ROLE
     for signer in ctx.signers:
-        if signer.actor == other_than != b"":
-            continue
         refusal = _refusal(ctx, signer, role, org)
         if refusal is None:
             found.setdefault(_person(signer), signer)
         elif refusal is Code.EXPIRED:
             problem = refusal
     if len(found) < count:
-        raise TxError(problem, f"{count} with the role {role} must sign, each another person")
+        raise _nobody(role, count, problem)
     return list(found.values())
+
+
+def _nobody(role: str, count: int, problem: Code) -> TxError:
+    return TxError(problem, f"{count} with the role {role} must sign, each another person")
 
 
 def _refusal(ctx: Context, signer: Signer, role: str, org: bytes | None) -> Code | None:

@@ -175,12 +175,12 @@ TABLES = (CHAIN, ORGS, GATEWAYS, ACTORS, ORG_ACTORS, KEYS, CREDENTIALS, ROLES, C
 
 def org_of(view: View, org: bytes) -> Org | None:
     """The organisation, or None."""
-    return ORGS.get(view.read(NAMESPACE), org)
+    return ORGS.look_up(view.read(NAMESPACE), org)
 
 
 def actor_of(view: View, actor: bytes) -> Actor | None:
     """The actor, or None."""
-    return ACTORS.get(view.read(NAMESPACE), actor)
+    return ACTORS.look_up(view.read(NAMESPACE), actor)
 
 
 def binding_of(view: View, key: bytes) -> KeyBinding | None:
@@ -203,7 +203,7 @@ def signer_of_key(view: View, key: bytes, height: int) -> Signer:
 
 def role_holds(view: View, actor: bytes, role: str) -> tuple[Hold, ...]:
     """The actor's credentials for the role, whether or not they are in time."""
-    row = ROLES.get(view.read(NAMESPACE), actor, role)
+    row = ROLES.look_up(view.read(NAMESPACE), actor, role)
     return () if row is None else row.holds
 
 

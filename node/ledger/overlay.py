@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
-from typing import Final, Protocol, final
+from enum import Enum
+from typing import Final, Literal, Protocol, final
 
-from node.ledger.tables import ReadableState
+from medquorum.codec import Wire
+from node.ledger.tables import ReadableState, RowName
 
 
 class StateReader(Protocol):
@@ -28,11 +30,13 @@ class StateReader(Protocol):
         ...
 
 
-class _Missing:
+class _Missing(Enum):
     """Tells 'not looked up yet' from 'looked up and absent'."""
 
+    MISSING = 0
 
-_MISSING: Final = _Missing()
+
+_MISSING: Final = _Missing.MISSING
 
 
 @final
@@ -42,42 +46,60 @@ class NamespaceState:
     Modules other than its own see it as a ReadableState.
     """
 
-    __slots__ = ("_base", "_block", "_known", "_name", "_ordered", "_reader", "_tx", "_unordered")
+    __slots__ = (
+        "_base",
+        "_known",
+        "_name",
+        "_ordered",
+        "_reader",
+        "_touched",
+        "_undo",
+        "_unordered",
+        "_written",
+        "rows",
+    )
 
-    def __init__(self, reader: StateReader, name: str) -> None:
+    def __init__(self, reader: StateReader, name: str, touched: list[NamespaceState]) -> None:
+        """It adds itself to `touched` with the first write of each transaction."""
         self._reader = reader
         self._name = name
-        self._tx: dict[bytes, bytes | None] = {}
-        self._block: dict[bytes, bytes | None] = {}
+        self._touched = touched
+        # Everything looked up or written in this block, by the running transaction too.
+        self._known: dict[bytes, bytes | None] = {}
+        # What stood in `_known` before the running transaction wrote there.
+        self._undo: dict[bytes, bytes | Literal[_Missing.MISSING] | None] = {}
+        # The keys that earlier transactions of the block wrote, in the order in which they did.
+        self._written: dict[bytes, None] = {}
         # What was looked up in the committed state, for `changes`.
         self._base: dict[bytes, bytes | None] = {}
-        # Everything looked up or written in this block, so that `get` needs one dictionary for
-        # both.
-        self._known: dict[bytes, bytes | None] = {}
-        # The keys of `_block` in order, brought up to date when somebody scans: most blocks never
-        # do.
+        # The keys of `_written` in order, brought up to date when somebody scans: most blocks
+        # never do.
         self._ordered: list[bytes] = []
         self._unordered: list[bytes] = []
+        self.rows: Final[dict[RowName, Wire | None]] = {}
 
     def get(self, key: bytes) -> bytes | None:
         """The value, or None."""
-        if self._tx:
-            written = self._tx.get(key, _MISSING)
-            if not isinstance(written, _Missing):
-                return written
         known = self._known.get(key, _MISSING)
-        if not isinstance(known, _Missing):
+        if known is not _MISSING:
             return known
         value = self._known[key] = self._base[key] = self._reader.get(self._name, key)
         return value
 
-    def put(self, key: bytes, value: bytes) -> None:
-        """Set the value, for this transaction until it succeeds."""
-        self._tx[key] = value
-
     def delete(self, key: bytes) -> None:
         """Remove the key, for this transaction until it succeeds."""
-        self._tx[key] = None
+        self.put(key, None)
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Set the value, None to remove the key, for this transaction until it succeeds."""
+        if self.rows:
+            self.rows.clear()
+        undo = self._undo
+        if not undo:
+            self._touched.append(self)
+        if key not in undo:
+            undo[key] = self._known.get(key, _MISSING)
+        self._known[key] = value
 
     def scan(
         self, start: bytes, stop: bytes, *, reverse: bool = False
@@ -91,23 +113,38 @@ class NamespaceState:
 
     def commit(self) -> None:
         """The transaction succeeded: its writes are the block's."""
-        if not self._tx:
-            return
-        self._unordered.extend([key for key in self._tx if key not in self._block])
-        self._block.update(self._tx)
-        self._known.update(self._tx)
-        self._tx.clear()
+        written = self._written
+        for key in self._undo:
+            if key not in written:
+                written[key] = None
+                self._unordered.append(key)
+        self._undo.clear()
 
     def rollback(self) -> None:
         """The transaction failed: its writes never were."""
-        self._tx.clear()
+        for key, before in self._undo.items():
+            if before is _MISSING:
+                del self._known[key]
+            else:
+                self._known[key] = before
+        self._undo.clear()
+        self.rows.clear()
 
     def changes(self) -> dict[bytes, bytes | None]:
         """What the block changes against the committed state; None removes the key.
 
         Writes that change nothing are left out.
         """
-        return {key: value for key, value in self._block.items() if value != self._committed(key)}
+        known, base, name = self._known, self._base, self._name
+        changed: dict[bytes, bytes | None] = {}
+        for key in self._written:
+            before = base.get(key, _MISSING)
+            if before is _MISSING:
+                before = base[key] = self._reader.get(name, key)
+            after = known[key]
+            if after != before:
+                changed[key] = after
+        return changed
 
     @property
     def looked_up(self) -> Mapping[bytes, bytes | None]:
@@ -116,12 +153,6 @@ class NamespaceState:
         """
         return self._base
 
-    def _committed(self, key: bytes) -> bytes | None:
-        base = self._base.get(key, _MISSING)
-        if isinstance(base, _Missing):
-            base = self._base[key] = self._reader.get(self._name, key)
-        return base
-
     def _written_between(
         self, start: bytes, stop: bytes, *, reverse: bool
     ) -> list[tuple[bytes, bytes | None]]:
@@ -129,37 +160,42 @@ class NamespaceState:
             insort(self._ordered, key)
         self._unordered.clear()
         low, high = bisect_left(self._ordered, start), bisect_left(self._ordered, stop)
-        written = {key: self._block[key] for key in self._ordered[low:high]}
-        written.update((k, v) for k, v in self._tx.items() if start <= k < stop)
-        return sorted(written.items(), reverse=reverse, key=_key_of)
+        keys = self._ordered[low:high]
+        keys += [k for k in self._undo if start <= k < stop and k not in self._written]
+        keys.sort(reverse=reverse)
+        return [(key, self._known[key]) for key in keys]
 
 
 @final
 class BlockOverlay:
     """All key spaces during one block."""
 
-    __slots__ = ("_namespaces", "_reader")
+    __slots__ = ("_namespaces", "_reader", "_touched")
 
     def __init__(self, reader: StateReader) -> None:
         self._reader = reader
         self._namespaces: dict[str, NamespaceState] = {}
+        # Those to which the running transaction wrote.
+        self._touched: list[NamespaceState] = []
 
     def namespace(self, name: str) -> NamespaceState:
         """The key space `name`; the same object all through the block."""
         state = self._namespaces.get(name)
         if state is None:
-            state = self._namespaces[name] = NamespaceState(self._reader, name)
+            state = self._namespaces[name] = NamespaceState(self._reader, name, self._touched)
         return state
 
     def commit(self) -> None:
         """Keep what the transaction wrote."""
-        for state in self._namespaces.values():
+        for state in self._touched:
             state.commit()
+        self._touched.clear()
 
     def rollback(self) -> None:
         """Forget what the transaction wrote."""
-        for state in self._namespaces.values():
+        for state in self._touched:
             state.rollback()
+        self._touched.clear()
 
     def changes(self) -> dict[str, dict[bytes, bytes | None]]:
         """What the block changes, by namespace in ascending order."""
@@ -187,10 +223,6 @@ class StateView:
     def read(self, namespace: str) -> ReadableState:
         """The key space of a module."""
         return self._overlay.namespace(namespace)
-
-
-def _key_of(pair: tuple[bytes, bytes | None]) -> bytes:
-    return pair[0]
 
 
 def _merged(

@@ -96,7 +96,7 @@ def param(view: View, name: str) -> int:
 
     The name must be declared by a module of this chain.
     """
-    row = PARAMS.get(view.read(NAMESPACE), name)
+    row = PARAMS.look_up(view.read(NAMESPACE), name)
     if row is None:
         require(False, f"no module of this chain has a parameter {name}")
         return 0

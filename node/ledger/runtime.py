@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final, final
 
 from medquorum.block import Attribute, Event
 from medquorum.codec import INT_MAX
-from medquorum.invariants import require
+from medquorum.invariants import InvariantBroken, require
 from node.ledger import due
 from node.ledger.codes import Code
 from node.ledger.context import Signer
@@ -17,9 +16,6 @@ from node.ledger.errors import TxError
 from node.ledger.limits import EVENTS_PER_TX_MAX
 from node.ledger.overlay import BlockOverlay
 from node.ledger.tables import ReadableState, WritableState
-
-ATTRIBUTE_BYTES_MAX: Final = 64
-_TOKEN: Final = re.compile(r"[a-z][a-z0-9_.\-]{0,63}")
 
 
 @final
@@ -114,14 +110,17 @@ class ModuleContext:
         position = self._position
         if position.emitted() >= EVENTS_PER_TX_MAX:
             raise TxError(Code.LIMIT, f"more than {EVENTS_PER_TX_MAX} events in one transaction")
-        position.events.append(
-            Event(
-                position.tx,
-                position.operation,
-                type_,
-                tuple(Attribute(name, _checked(value)) for name, value in attributes.items()),
+        try:
+            recorded = tuple(
+                [
+                    # A member of an enumeration is recorded as the text that it stands for.
+                    Attribute(name, str(value) if isinstance(value, str) else value)
+                    for name, value in attributes.items()
+                ]
             )
-        )
+        except ValueError as error:
+            raise InvariantBroken(f"event {type_} of module {self._module}: {error}") from error
+        position.events.append(Event(position.tx, position.operation, type_, recorded))
 
     def schedule(self, due_ms: int, kind: str, reference: bytes) -> None:
         """Have `due[kind]` of the module called with `reference` when block time is `due_ms`."""
@@ -131,15 +130,3 @@ class ModuleContext:
     def cancel(self, due_ms: int, kind: str, reference: bytes) -> None:
         """Take back what was scheduled."""
         due.cancel(self._due, DueItem(due_ms, self._module, kind, reference))
-
-
-def _checked(value: bytes | int | str) -> bytes | int | str:
-    match value:
-        case bytes():
-            require(len(value) <= ATTRIBUTE_BYTES_MAX, "an event's bytes are too long")
-        case int():
-            require(0 <= value <= INT_MAX, "an event's number is out of range")
-        case str():
-            require(_TOKEN.fullmatch(value) is not None, "an event's text is not a token")
-            return str(value)
-    return value

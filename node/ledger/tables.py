@@ -16,17 +16,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Generic, Protocol, TypeVar
 
-from medquorum.codec import Wire, decode, encode
+import msgspec
+
+from medquorum.codec import Wire, encode
 from medquorum.invariants import require
 
 VALUE_BYTES_MAX: Final = 64 * 1024
 
 KeyPart = bytes | int | str
 ValueT = TypeVar("ValueT", bound=Wire)
+RowName = tuple[object, tuple[KeyPart, ...]]
+"""A table and the parts of a key."""
 
 
 class ReadableState(Protocol):
     """The ordered key space of one module, seen read-only."""
+
+    @property
+    def rows(self) -> dict[RowName, Wire | None]:
+        """What `Table.look_up` has decoded since something was last written here."""
+        ...
 
     def get(self, key: bytes) -> bytes | None:
         """The value, or None."""
@@ -54,7 +63,7 @@ class WritableState(ReadableState, Protocol):
 class Table(Generic[ValueT]):
     """One key prefix of a module. Immutable; holds no state itself."""
 
-    __slots__ = ("_arity", "key_parts", "meaning", "name", "prefix", "value")
+    __slots__ = ("_arity", "_decode", "key_parts", "meaning", "name", "prefix", "value")
 
     def __init__(
         self, prefix: bytes, name: str, *, key: tuple[str, ...], value: type[ValueT], meaning: str
@@ -65,6 +74,9 @@ class Table(Generic[ValueT]):
         self.key_parts = key
         self._arity = len(key)
         self.value = value
+        # What stands in the state was encoded by `put`, so it is canonical; only what comes from
+        # outside has to be encoded again to see that.
+        self._decode: Final = msgspec.msgpack.Decoder(value).decode
         self.meaning = meaning
 
     def key(self, *parts: KeyPart) -> bytes:
@@ -76,7 +88,18 @@ class Table(Generic[ValueT]):
     def get(self, state: ReadableState, *parts: KeyPart) -> ValueT | None:
         """The row, or None."""
         data = state.get(self._row_key(parts))
-        return None if data is None else decode(self.value, data, size_max=VALUE_BYTES_MAX)
+        return None if data is None else self._decode(data)
+
+    def look_up(self, state: ReadableState, *parts: KeyPart) -> ValueT | None:
+        """The row, or None: `get` for what most operations of a block read and hardly any changes.
+
+        The row is decoded once, and remembered until something is written to the key space.
+        """
+        name = (self, parts)
+        rows = state.rows
+        if name not in rows:
+            rows[name] = self.get(state, *parts)
+        return rows[name]  # type: ignore[return-value]  # under this name stands a row of this table
 
     def has(self, state: ReadableState, *parts: KeyPart) -> bool:
         """Whether the row exists."""
@@ -99,7 +122,8 @@ class Table(Generic[ValueT]):
         # One id is by far the most frequent key: a block looks up thousands.
         if self._arity == 1 and isinstance(parts[0], bytes):
             return self.prefix + parts[0]
-        return self.prefix + b"".join([_encode_part(part) for part in parts])
+        encoded = [part if isinstance(part, bytes) else _encode_part(part) for part in parts]
+        return self.prefix + b"".join(encoded)
 
     def _wrong_parts(self, parts: tuple[KeyPart, ...]) -> None:
         require(False, f"table {self.name} has keys of {self.key_parts}, not of {len(parts)} parts")
@@ -114,7 +138,7 @@ class Table(Generic[ValueT]):
         start = self.key(*parts)
         first = start + after + b"\x00" if after != b"" else start
         for key, data in state.scan(first, prefix_end(start), reverse=reverse):
-            yield key[len(start) :], decode(self.value, data, size_max=VALUE_BYTES_MAX)
+            yield key[len(start) :], self._decode(data)
 
 
 def prefix_end(prefix: bytes) -> bytes:

@@ -32,7 +32,7 @@ from node.ledger.codes import OK, Code
 from node.ledger.executor import Execution, Executor
 from node.ledger.genesis import genesis_changes
 from node.ledger.identities import Actor, Hold, Holds, KeyBinding, Org
-from node.ledger.overlay import NamespaceState, StateView
+from node.ledger.overlay import BlockOverlay, NamespaceState, StateView
 from node.ledger.registry import Registry
 from node.ledger.roles import OrgKind, Role
 from node.ledger.txtype import Module
@@ -355,7 +355,7 @@ class Ledger:
 
         What is written to it is lost.
         """
-        return NamespaceState(self.state, namespace)
+        return BlockOverlay(self.state).namespace(namespace)
 
     def event_types(self) -> list[str]:
         """The types of all events of the last block, in their order."""

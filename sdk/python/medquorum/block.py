@@ -124,22 +124,18 @@ class Attribute(Wire):
     value: AttributeValue
 
     def __post_init__(self) -> None:
-        if not _is_attribute_value(self.value):
+        value: object = self.value
+        # The order is that of their frequency: a block has thousands of ids.
+        if isinstance(value, bytes):
+            fits = len(value) <= ATTRIBUTE_BYTES_MAX
+        elif isinstance(value, str):
+            fits = len(value) <= NAME_CHARS_MAX and _TOKEN.match(value) is not None
+        elif isinstance(value, int):
+            fits = 0 <= value <= INT_MAX and not isinstance(value, bool)
+        else:
+            fits = False
+        if not fits:
             raise ValueError("an attribute is at most 64 bytes, a number below 2^53, or a token")
-
-
-def _is_attribute_value(value: object) -> bool:
-    match value:
-        case bytes():
-            return len(value) <= ATTRIBUTE_BYTES_MAX
-        case bool():
-            return False
-        case int():
-            return 0 <= value <= INT_MAX
-        case str():
-            return len(value) <= NAME_CHARS_MAX and _TOKEN.match(value) is not None
-        case _:
-            return False
 
 
 class Event(Wire):

@@ -118,9 +118,8 @@ def _levels(entries: Sequence[bytes]) -> list[list[bytes]]:
     level = [sha256(b"\x00" + entry).digest() for entry in entries]
     levels = [level]
     while len(level) > 1:
-        above = [
-            sha256(b"\x01" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)
-        ]
+        pairs = zip(level[::2], level[1::2], strict=False)
+        above = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
         if len(level) & 1:
             above.append(level[-1])
         levels.append(above)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.ledger.identities import Since
 from node.ledger.overlay import BlockOverlay
+from node.ledger.tables import Table
 from tests.support.ledger import MemoryState
 
 KEYS = st.sampled_from([bytes([a, b]) for a in range(3) for b in range(3)])
@@ -20,6 +22,18 @@ STEPS = st.lists(
         st.tuples(st.just("rollback"), st.just(b""), st.just(b"")),
     ),
     max_size=40,
+)
+
+ROWS = Table(b"r", "rows", key=("id",), value=Since, meaning="rows of this test")
+IDS = (b"a", b"b")
+ROW_STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.sampled_from(IDS), st.integers(0, 3)),
+        st.tuples(
+            st.sampled_from(["delete", "commit", "rollback"]), st.sampled_from(IDS), st.just(0)
+        ),
+    ),
+    max_size=30,
 )
 
 
@@ -71,6 +85,34 @@ def test_the_overlay_is_a_dictionary_that_can_forget(
     assert all(base.get(key) == value for key, value in looked_up.items())
     committed.apply(overlay.changes())
     assert committed.spaces["toy"] == kept
+
+
+@settings(max_examples=300, deadline=None)
+@given(steps=ROW_STEPS)
+def test_a_row_that_is_remembered_is_the_one_that_stands(
+    steps: list[tuple[str, bytes, int]],
+) -> None:
+    overlay = BlockOverlay(MemoryState())
+    state = overlay.namespace("toy")
+    kept: dict[bytes, int] = {}
+    running: dict[bytes, int] = {}
+    for step, name, height in steps:
+        match step:
+            case "put":
+                ROWS.put(state, Since(height), name)
+                running[name] = height
+            case "delete":
+                ROWS.delete(state, name)
+                running.pop(name, None)
+            case "commit":
+                overlay.commit()
+                kept = dict(running)
+            case _:
+                overlay.rollback()
+                running = dict(kept)
+        for one in IDS:
+            row = ROWS.look_up(state, one)
+            assert (None if row is None else row.height) == running.get(one)
 
 
 def test_namespaces_do_not_see_each_other() -> None:

@@ -48,13 +48,15 @@ def load_account(state: ReadableState, acct: bytes) -> Account:
     account = ACCOUNTS.get(state, acct)
     if account is None:
         raise TxError(Code.NOT_FOUND, "no such account")
-    refuse_unless(account.closed == 0, Code.STATE, "the account is closed")
+    if account.closed != 0:
+        raise TxError(Code.STATE, "the account is closed")
     return account
 
 
 def refuse_frozen(account: Account, time_ms: int) -> None:
     """Refuse E_FROZEN while the account is frozen."""
-    refuse_unless(account.frozen_until_ms <= time_ms, Code.FROZEN, "the account is frozen")
+    if account.frozen_until_ms > time_ms:
+        raise TxError(Code.FROZEN, "the account is frozen")
 
 
 def require_spender(ctx: Context, account: Account) -> None:
@@ -75,13 +77,15 @@ def require_spender(ctx: Context, account: Account) -> None:
 
 def debited(account: Account, amount: int) -> Account:
     """The account with `amount` less on it (E_BALANCE)."""
-    refuse_unless(account.balance >= amount, Code.BALANCE, "the balance is too small")
+    if account.balance < amount:
+        raise TxError(Code.BALANCE, "the balance is too small")
     return replace(account, balance=account.balance - amount)
 
 
 def credited(account: Account, amount: int) -> Account:
     """The account with `amount` more on it (E_LIMIT if that is too large a number)."""
-    refuse_unless(account.balance <= INT_MAX - amount, Code.LIMIT, "the balance would overflow")
+    if account.balance > INT_MAX - amount:
+        raise TxError(Code.LIMIT, "the balance would overflow")
     return replace(account, balance=account.balance + amount)
 
 
