@@ -10,16 +10,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from medquorum.errors import DecodeError
 from medquorum.transaction import Transaction
-from node.chain import Chain
+from node.chain import Chain, Tip
 from node.errors import RefusedError
 from node.ledger.admission import StateCheck, check_form
 from node.ledger.errors import AdmissionError
-from node.limits import INTAKE_CHUNK_TXS, INTAKE_TXS_MAX
+from node.limits import INTAKE_CHUNK_TXS, INTAKE_STANDING_TXS_MAX, INTAKE_TXS_MAX
 from node.mempool import Mempool, PoolTx, Refusal
 from node.pending import PendingLog
 from node.threads import Threads
@@ -29,8 +30,7 @@ from storage.errors import DiskFullError, JournalFullError
 ROOM_CODES: Final = frozenset({"mempool_full", "rate_limited", "disk_low"})
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(msgspec.Struct, frozen=True):
     """What became of a submitted transaction.
 
     `refusal` None: it is pending (or, with `duplicate`, was known before).
@@ -51,27 +51,41 @@ class Admission:
         return self.refusal is not None and self.refusal.code in ROOM_CODES
 
 
-@dataclass(slots=True)
-class _Item:
+class _Request(msgspec.Struct, eq=False):
+    """One call of `submit`: its answers, by place, and how many of them are missing."""
+
+    answers: list[Admission | None]
+    missing: int
+    done: asyncio.Future[None]
+
+    def answer(self, place: int, admission: Admission) -> None:
+        self.answers[place] = admission
+        self.missing -= 1
+        if self.missing == 0 and not self.done.done():
+            self.done.set_result(None)
+
+
+class _Item(msgspec.Struct, frozen=True, eq=False):
+    """A transaction of a request, as it came."""
+
     raw: bytes
     local: bool
     metered: bool
-    answer: asyncio.Future[Admission]
+    request: _Request
+    place: int
+
+    def answer(self, admission: Admission) -> None:
+        self.request.answer(self.place, admission)
 
 
-@dataclass(slots=True)
-class _Checked:
+class _Entry(msgspec.Struct, eq=False):
+    """An item that may be admitted. `admission` is what it will be told, if the write that it waits
+    for ends well.
+    """
+
     item: _Item
     tx: Transaction
     org: bytes
-
-
-@dataclass(slots=True)
-class _Answer:
-    """What an item will be told, if the write that it waits for ends well."""
-
-    item: _Item
-    tx: Transaction
     admission: Admission
 
 
@@ -101,6 +115,8 @@ class Intake:
         self._preflight = preflight
         self._waiting: deque[_Item] = deque()
         self._work = asyncio.Event()
+        self._standing: tuple[Tip, StateCheck] | None = None
+        self._standing_txs = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -119,12 +135,17 @@ class Intake:
             raise RefusedError(
                 "mempool_full", "too many transactions wait to be checked", retry_after_ms=1_000
             )
-        loop = asyncio.get_running_loop()
+        if len(raws) == 0:
+            return []
         metered = local and not recovered
-        items = [_Item(raw, local, metered, loop.create_future()) for raw in raws]
-        self._waiting.extend(items)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        request = _Request([None] * len(raws), len(raws), done)
+        self._waiting.extend(
+            [_Item(raw, local, metered, request, place) for place, raw in enumerate(raws)]
+        )
         self._work.set()
-        return [await item.answer for item in items]
+        await done
+        return [answer for answer in request.answers if answer is not None]
 
     async def run(self) -> None:
         """Work until cancelled.
@@ -145,56 +166,57 @@ class Intake:
                 await self._process(chunk)
             finally:
                 for item in chunk:
-                    if not item.answer.done():
-                        item.answer.cancel()
+                    if item.request.answers[item.place] is None:
+                        item.request.done.cancel()
 
     async def _process(self, chunk: Sequence[_Item]) -> None:
-        checked, answers = self._check(chunk)
+        checked, repeated = self._check(chunk)
         holding = await signatures_hold(self._threads.verifiers, [entry.tx for entry in checked])
         admitted: list[PoolTx] = []
         for entry, holds in zip(checked, holding, strict=True):
-            pooled, admission = self._admit(entry, holds)
+            pooled, entry.admission = self._admit(entry, holds)
             if pooled is not None:
                 admitted.append(pooled)
-            answers.append(_Answer(entry.item, entry.tx, admission))
-        promised = self._promised(answers)
-        lost = await self._keep(promised, sync=any(answer.item.local for answer in answers))
+        entries = repeated + checked
+        promised = self._promised(entries)
+        lost = await self._keep(promised, sync=any(entry.item.local for entry in entries))
         if lost is not None:
-            self._pool.remove(pooled.tx.id for pooled in admitted)
+            self._pool.remove([pooled.tx.id for pooled in admitted])
         elif admitted:
-            self._pool.mark_written(pooled.tx.id for pooled in admitted)
+            self._pool.mark_written([pooled.tx.id for pooled in admitted])
             # What was committed during the write is nobody's work any more.
             self._admitted([pooled for pooled in admitted if pooled.tx.id in self._pool])
-        for answer in answers:
-            _answer(answer.item, self._kept(answer, promised, lost))
+        for entry in entries:
+            entry.item.answer(self._kept(entry, promised, lost))
         await self._forget_final(promised)
 
-    def _promised(self, answers: Sequence[_Answer]) -> dict[bytes, Transaction]:
+    def _promised(self, entries: Sequence[_Entry]) -> dict[bytes, Transaction]:
         """What an answer calls pending, and so must be on the disk before the answer goes out.
 
         For a client that includes what was in the pool before: it may have come by gossip, which
         nobody waits for, or from another client whose write is still under way.
         """
         promised: dict[bytes, Transaction] = {}
-        for answer in answers:
-            if answer.admission.pending or (answer.admission.duplicate and answer.item.local):
+        for entry in entries:
+            admission = entry.admission
+            if admission.refusal is None and (entry.item.local or not admission.duplicate):
                 # The pool's own copy: nobody has looked at the signatures of a duplicate.
-                pooled = self._pool.get(answer.tx.id)
+                pooled = self._pool.get(entry.tx.id)
                 if pooled is not None:
                     promised[pooled.id] = pooled
         return promised
 
     def _kept(
-        self, answer: _Answer, promised: Mapping[bytes, Transaction], lost: RefusedError | None
+        self, entry: _Entry, promised: Mapping[bytes, Transaction], lost: RefusedError | None
     ) -> Admission:
         """The answer, now that the write has ended well or badly."""
-        tx_id = answer.tx.id
-        if answer.admission.refusal is not None or tx_id not in promised:
-            return answer.admission
-        if lost is None and not (tx_id in self._pool or self._final(answer.tx)):
+        tx_id = entry.tx.id
+        if entry.admission.refusal is not None or tx_id not in promised:
+            return entry.admission
+        if lost is None and not (tx_id in self._pool or self._final(entry.tx)):
             # It was in the pool for another submitter, whose write has failed meanwhile.
             lost = RefusedError("disk_low", "the disk is full")
-        return answer.admission if lost is None else Admission(tx_id, refusal=lost)
+        return entry.admission if lost is None else Admission(tx_id, refusal=lost)
 
     async def _forget_final(self, promised: Mapping[bytes, Transaction]) -> None:
         """A commit may overtake the write: its release found nothing then, so release again."""
@@ -219,39 +241,51 @@ class Intake:
             return RefusedError("disk_low", "the disk is full")
         return None
 
-    def _check(self, chunk: Sequence[_Item]) -> tuple[list[_Checked], list[_Answer]]:
+    def _check(self, chunk: Sequence[_Item]) -> tuple[list[_Entry], list[_Entry]]:
         """Everything that costs no signature check: what passed, and clients' duplicates of what
         is pending. Items that end here are answered.
         """
-        state = StateCheck(self._chain.view(), self._chain.tip.height + 1, self._chain.registry)
-        checked: list[_Checked] = []
-        repeated: list[_Answer] = []
+        chain, pool, state = self._chain, self._pool, self._state_check(len(chunk))
+        checked: list[_Entry] = []
+        repeated: list[_Entry] = []
         for item in chunk:
             tx_id = b""
             try:
                 tx = Transaction.decode(item.raw)
                 tx_id = tx.id
-                if tx_id in self._pool and item.local:
-                    repeated.append(_Answer(item, tx, Admission(tx_id, duplicate=True)))
+                if tx_id in pool and item.local:
+                    repeated.append(_Entry(item, tx, b"", Admission(tx_id, duplicate=True)))
                     continue
-                if tx_id in self._pool or self._chain.known(tx):
-                    _answer(item, Admission(tx_id, duplicate=True))
+                if tx_id in pool or chain.known(tx):
+                    item.answer(Admission(tx_id, duplicate=True))
                     continue
-                check_form(tx, self._chain.chain_id, self._chain.registry)
+                check_form(tx, chain.chain_id, chain.registry)
                 standing = state.check(tx)
                 refusal = self._preflight(tx) if item.metered else None
                 if refusal is not None:
-                    _answer(item, Admission(tx_id, refusal=refusal))
+                    item.answer(Admission(tx_id, refusal=refusal))
                     continue
-                checked.append(_Checked(item, tx, standing.org))
+                checked.append(_Entry(item, tx, standing.org, Admission(tx_id)))
             except (DecodeError, AdmissionError) as error:
-                _answer(
-                    item,
-                    Admission(tx_id, refusal=RefusedError(error.code, str(error), tx_id=tx_id)),
-                )
+                refusal = RefusedError(error.code, str(error), tx_id=tx_id)
+                item.answer(Admission(tx_id, refusal=refusal))
         return checked, repeated
 
-    def _admit(self, entry: _Checked, holds: bool) -> tuple[PoolTx | None, Admission]:
+    def _state_check(self, count: int) -> StateCheck:
+        """What the state says is the same for all chunks of a height: look it up once."""
+        tip = self._chain.tip
+        self._standing_txs += count
+        if (
+            self._standing is None
+            or self._standing[0] is not tip
+            or self._standing_txs > INTAKE_STANDING_TXS_MAX
+        ):
+            check = StateCheck(self._chain.view(), tip.height + 1, self._chain.registry)
+            self._standing = tip, check
+            self._standing_txs = count
+        return self._standing[1]
+
+    def _admit(self, entry: _Entry, holds: bool) -> tuple[PoolTx | None, Admission]:
         tx = entry.tx
         if not holds:
             return None, _refused(tx, "bad_signature", "a signature does not hold")
@@ -265,7 +299,7 @@ class Intake:
         pooled = PoolTx(tx, entry.org, traffic, entry.item.local)
         match self._pool.add(pooled, written=False):
             case None:
-                return pooled, Admission(tx.id)
+                return pooled, entry.admission
             case Refusal.FULL:
                 return None, _refused(
                     tx, Refusal.FULL.value, "the mempool is full", retry_after_ms=1_000
@@ -279,8 +313,3 @@ def _refused(tx: Transaction, code: str, detail: str, *, retry_after_ms: int = 0
     return Admission(
         tx.id, refusal=RefusedError(code, detail, retry_after_ms=retry_after_ms, tx_id=tx.id)
     )
-
-
-def _answer(item: _Item, admission: Admission) -> None:
-    if not item.answer.done():
-        item.answer.set_result(admission)

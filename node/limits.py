@@ -32,6 +32,10 @@ INTAKE_CHUNK_TXS: Final = 256
 
 large enough to amortise the hand-over, small enough to share cores.
 """
+INTAKE_STANDING_TXS_MAX: Final = 2_048
+"""Transactions of one height whose signers' standing is remembered together: strangers may name as
+many keys as they like, and no height ends while the chain stands still.
+"""
 QUOTA_ORGS_MAX: Final = 4_096
 
 # Gossip.

@@ -12,10 +12,11 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
 from typing import Final
+
+import msgspec
 
 from medquorum.codec import INT_MAX
 from medquorum.invariants import require
@@ -38,8 +39,7 @@ class Refusal(Enum):
     ORG_SHARE = "rate_limited"
 
 
-@dataclass(frozen=True, slots=True)
-class PoolTx:
+class PoolTx(msgspec.Struct, frozen=True, eq=False, gc=False):
     """An admitted transaction.
 
     `local`: it came from a client of this node, which therefore offers it to its peers.

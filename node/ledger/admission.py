@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from medquorum.transaction import Transaction
 from node.ledger.codes import Code
 from node.ledger.context import View
@@ -21,8 +23,7 @@ from node.ledger.tables import ReadableState
 _BODY_CODES: Final = {Code.TYPE: "unknown_type", Code.SIZE: "too_large"}
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """On whose account the transaction runs: the organisation of its first signer."""
 
     org: bytes

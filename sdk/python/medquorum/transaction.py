@@ -11,10 +11,10 @@ depends on signature bytes, which their signer could vary:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, Final, Literal
 
+import msgspec
 from msgspec import Meta
 from typing_extensions import override
 
@@ -27,6 +27,8 @@ TX_BYTES_MAX: Final = 128 * 1024
 OPERATION_BYTES_MAX: Final = 64 * 1024
 OPERATIONS_MAX: Final = 256
 SIGNERS_MAX: Final = 16
+
+_TAG: Final = Kind.TRANSACTION.value
 
 
 class Operation(Wire):
@@ -57,11 +59,10 @@ class _SignedTx(Wire):
 
 def signing_bytes(body: bytes) -> bytes:
     """What each signer signs, given the canonical encoding of a TxBody."""
-    return Kind.TRANSACTION.value + body
+    return _TAG + body
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Transaction:
+class Transaction(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A transaction of correct form, decoded once; `raw` and `id` are carried along. Its signatures
     may be wrong.
     """
@@ -81,11 +82,10 @@ class Transaction:
         """
         signed = decode(_SignedTx, raw, size_max=TX_BYTES_MAX)
         body = decode(TxBody, signed.body, size_max=TX_BYTES_MAX)
-        if len(signed.signatures) != len(body.signers):
-            raise MalformedError(
-                f"{len(body.signers)} signers but {len(signed.signatures)} signatures"
-            )
-        if len(set(body.signers)) != len(body.signers):
+        signers = len(body.signers)
+        if len(signed.signatures) != signers:
+            raise MalformedError(f"{signers} signers but {len(signed.signatures)} signatures")
+        if signers > 1 and len(set(body.signers)) != signers:
             raise MalformedError("a signer is named twice")
         return cls(raw, tx_id(signed.body), body, signed.body, signed.signatures)
 
