@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from node.errors import RefusedError
 from node.ops import leader
 from node.ops.backup import back_up
-from node.ops.gauges import Gauges
+from node.ops.gauges import Gauges, read_kept
 from node.ops.health import ReadyParams, readiness
 from node.ops.metrics import PROTOCOL
 from node.rpc.params import collect, decode_params
@@ -35,7 +35,8 @@ def make_ops(services: Services) -> web.Application:
 
     async def metrics(_request: web.Request) -> web.Response:
         headers = {"Content-Type": CONTENT_TYPE_LATEST}
-        return web.Response(body=gauges.page(services), headers=headers)
+        kept = await services.readers.run(read_kept, services.chain)
+        return web.Response(body=gauges.page(services, kept), headers=headers)
 
     async def transfer_leadership(request: web.Request) -> web.Response:
         try:

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from prometheus_client import generate_latest
 
+from node.chain import Chain
 from node.ledger.txtype import Traffic
 from node.ops.metrics import MS_PER_SECOND, Metrics
 from node.services import Services
+
+
+class Kept(NamedTuple):
+    """What is here of the past, as of one moment."""
+
+    oldest_block: int
+    oldest_state: int
+    versions: int
+
+
+def read_kept(chain: Chain) -> Kept:
+    """Read it from the database: not for the event loop, which a slow disk would stop."""
+    oldest = chain.state.oldest()
+    return Kept(chain.blocks.oldest_block(), oldest, chain.state.height() - oldest + 1)
 
 
 class Gauges:
@@ -49,18 +66,17 @@ class Gauges:
         self._disk_level = gauge("disk_guard_state", "0 ok, 1 warn, 2 refuse, 3 stop")
         self._waiters = gauge("rpc_waiters", "Requests that wait for a commit or a height")
 
-    def page(self, services: Services) -> bytes:
+    def page(self, services: Services, kept: Kept) -> bytes:
         """The whole page in the text format of Prometheus."""
         self._read(services)
+        self._oldest_block.set(kept.oldest_block)
+        self._oldest_state.set(kept.oldest_state)
+        self._versions.set(kept.versions)
         return generate_latest(self._metrics.registry)
 
     def _read(self, services: Services) -> None:
         tip, engine, sync = services.chain.tip, services.engine_status(), services.sync_status()
         self._height.set(tip.height)
-        self._oldest_block.set(services.chain.blocks.oldest_block())
-        oldest = services.chain.state.oldest()
-        self._oldest_state.set(oldest)
-        self._versions.set(services.chain.state.height() - oldest + 1)
         self._last_block.set(tip.time_ms / MS_PER_SECOND)
         self._round.set(0 if engine is None else engine.round)
         members = {v.node_key for v in tip.validators.validators}

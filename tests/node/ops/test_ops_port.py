@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread, current_thread
 
 import pytest
 from typing_extensions import override
@@ -15,6 +16,8 @@ from node.ops.looplag import watch_loop
 from node.ops.metrics import REASONS_MAX, Metrics, TransportMetrics
 from node.sync import SyncStatus
 from p2p.model import Observer, PeerInfo
+from storage.chain import ChainStore
+from storage.state import StateStore
 from tests.support.daemon import NODE, VALIDATOR, World, local_node
 from tests.support.people import enrolment
 
@@ -98,6 +101,24 @@ async def test_a_node_that_is_well_is_ready(tmp_path: Path) -> None:
             assert answer.status == 422
         async with ops.get("/version") as answer:
             assert (await answer.json())["chain_id"] == node.chain.chain_id.hex()
+
+
+async def test_metrics_do_not_read_the_database_on_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by: list[Thread] = []
+
+    def slow(_self: object) -> int:
+        by.append(current_thread())
+        return 1
+
+    async with local_node(tmp_path) as node, node.ops() as ops:
+        monkeypatch.setattr(ChainStore, "oldest_block", slow)
+        monkeypatch.setattr(StateStore, "oldest", slow)
+        async with ops.get("/metrics") as answer:
+            assert "medquorum_oldest_block 1.0" in await answer.text()
+    assert len(by) == 2
+    assert current_thread() not in by
 
 
 async def test_a_node_that_catches_up_says_how_fast_and_how_long(tmp_path: Path) -> None:
