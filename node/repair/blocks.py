@@ -169,18 +169,23 @@ class BlockAudit:
         """Every set that is stored, with the height from which on it votes; the genesis first."""
         founding = self._genesis.validator_set()
         sets = [(0, encode(founding))]
-        try:
-            for key, data in self._reader.scan(layout.VALIDATORS, prefix_end(layout.VALIDATORS)):
-                since = layout.unpack_height(key[1:])
-                if self._is_set(since, data):
-                    sets.append((since, data))
-            self._load_recoveries(sets)
-        except DamagedStoreError as error:
-            self._report.add(Finding("validators", 0, "", error.detail))
+        for load in (self._load_changes, self._load_recoveries):
+            try:
+                sets.extend(load())
+            except DamagedStoreError as error:
+                self._report.add(Finding("validators", 0, "", error.detail))
+        # The sort is stable: a recovery stays behind a change of the same height.
+        sets.sort(key=lambda known: known[0])
         return sets
 
-    def _load_recoveries(self, sets: list[tuple[int, bytes]]) -> None:
-        """The sets that organisations named, each behind a change of the same height."""
+    def _load_changes(self) -> Iterator[tuple[int, bytes]]:
+        for key, data in self._reader.scan(layout.VALIDATORS, prefix_end(layout.VALIDATORS)):
+            since = layout.unpack_height(key[1:])
+            if self._is_set(since, data):
+                yield since, data
+
+    def _load_recoveries(self) -> Iterator[tuple[int, bytes]]:
+        """The sets that organisations named."""
         for key, data in self._reader.scan(layout.RECOVERY, prefix_end(layout.RECOVERY)):
             since = layout.unpack_height(key[1:])
             try:
@@ -189,8 +194,7 @@ class BlockAudit:
                 self._report.add(Finding("validators", since, "", f"a recovery: {error}"))
                 continue
             self._recoveries[since] = recovery
-            sets.append((since, encode(recovery.statement.validator_set())))
-        sets.sort(key=lambda known: known[0])
+            yield since, encode(recovery.statement.validator_set())
 
     def _is_set(self, since: int, data: bytes) -> bool:
         try:

@@ -125,12 +125,22 @@ class PastAudit:
             self._report.add(Finding("certificate", height, "", str(error)))
 
     def _genesis(self, named: tuple[bytes, bytes]) -> None:
-        result = self._blocks.result(0)
+        try:
+            result = self._blocks.result(0)
+        except DamagedStoreError as error:
+            self._report.add(Finding("result", 0, "", error.detail))
+            return
         if result is None or (self._history.chain_id, result.hash()) != named:
             self._report.add(Finding("result", 0, "", "it is not the one that height 1 names"))
 
     def _alone(self, above: int) -> None:
         """Below `above` nothing leads to what is here, but to changes of the validators."""
+        try:
+            self._unproven(above)
+        except DamagedStoreError as error:
+            self._found(0, f"below height {above} it cannot be read: {error.detail}")
+
+    def _unproven(self, above: int) -> None:
         changes = {height for height, _, _ in self._blocks.set_changes(self._top + 1)}
         for prefix, part in (
             (layout.HEADER, "a header"),

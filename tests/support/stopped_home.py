@@ -25,13 +25,16 @@ from tests.support.signed_chain import SignedChain
 BLOB = b"ciphertext of a record"
 
 
-async def _decide(folder: Path, member: SignedChain) -> None:
-    """Two decisions of the founders: the second exchanges a validator."""
+async def exchange_a_validator(
+    folder: Path, member: SignedChain, *, out: int = 3, into: int = 4
+) -> None:
+    """Two decisions of the founders, in a block each: the second exchanges one of the last's."""
     async with asyncio.TaskGroup() as group:
         council = Cluster(folder / "council", 4, group)
         org = member.genesis.organisations[3].org
-        replaced, key, node = (key_of(name).public for name in ("vote3", "vote4", "node4"))
-        content = ValidatorReplace(replaced, key, node, council.possession(4, org))
+        names = (f"vote{out}", f"vote{into}", f"node{into}")
+        replaced, key, node = (key_of(name).public for name in names)
+        content = ValidatorReplace(replaced, key, node, council.possession(into, org))
         member.add(council.decision(ProposalKind.OBSERVER_ADD, ObserverAdd(node, org)))
         member.add(council.decision(ProposalKind.VALIDATOR_REPLACE, content))
 
@@ -53,7 +56,7 @@ def make_stopped_home(folder: Path, *, tail: int = 3, recovered: bool = False) -
     place.data.mkdir()
     member = SignedChain(place.chain)
     member.grow(3)
-    asyncio.run(_decide(folder, member))
+    asyncio.run(exchange_a_validator(folder, member))
     if recovered:
         _go_on_after_a_disaster(member)
     member.grow(tail - recovered)

@@ -27,10 +27,13 @@ from node.snapshots.beginning import build_chain
 from node.snapshots.making import SnapshotWork, load_head
 from node.wire import CertifiedBlock
 from storage import layout
+from storage.errors import DamagedStoreError
 from storage.kv import Batch
+from storage.leveldb import LevelDB
 from storage.snapshots import SnapshotFiles
 from tests.support.recovered import handed_in, recovery_of
 from tests.support.signed_chain import REGISTRY, SignedChain, open_leveldb
+from tests.support.stopped_home import exchange_a_validator
 
 
 @pytest.fixture
@@ -75,6 +78,27 @@ def test_verification_sees_a_recovery_that_does_not_hold(member: SignedChain) ->
     batch.delete(key)
     member.kv.write(batch, sync=False)
     assert findings(member) != []
+
+
+@pytest.mark.parametrize("prefix", [layout.VALIDATORS, layout.RECOVERY])
+async def test_certificates_do_not_look_false_because_other_sets_cannot_be_read(
+    member: SignedChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: bytes
+) -> None:
+    """The rest of the sets cannot be read, and none is in that rest: all that vote are known."""
+    await exchange_a_validator(tmp_path, member, out=7, into=8)
+    member.grow(2)
+    assert findings(member) == []
+    real = LevelDB.scan
+
+    def scan(
+        self: LevelDB, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        yield from real(self, start, stop, reverse=reverse)
+        if start == prefix and not reverse:
+            raise DamagedStoreError("the database", "a rotten block")
+
+    monkeypatch.setattr(LevelDB, "scan", scan)
+    assert findings(member) == ["validators: a rotten block"]
 
 
 @pytest.mark.parametrize(("first", "last"), [(1, 8), (5, 6), (6, 8), (7, 8), (1, 5)])

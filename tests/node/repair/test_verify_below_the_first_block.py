@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from node.home import Home
 from node.snapshots.beginning import build_chain
 from node.snapshots.making import SnapshotWork, load_head
 from storage import layout
+from storage.errors import DamagedStoreError
 from storage.kv import Batch
+from storage.leveldb import LevelDB
 from storage.snapshots import SnapshotFiles
 from tests.support.cli import run
 from tests.support.signed_chain import REGISTRY, open_leveldb
@@ -147,3 +150,36 @@ def test_an_index_entry_that_leads_elsewhere_is_found_there_too(
     put(home, second, places[0])
     code, named, _ = verify(home)
     assert (code, {part for part, _ in named}) == (65, {"index"})
+
+
+def cannot_scan(patched: pytest.MonkeyPatch, start: bytes) -> None:
+    """A block of the database is rotten where a scan from `start` begins."""
+    real = LevelDB.scan
+
+    def scan(
+        self: LevelDB, first: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        if first == start:
+            raise DamagedStoreError("the database", "a rotten block")
+        return real(self, first, stop, reverse=reverse)
+
+    patched.setattr(LevelDB, "scan", scan)
+
+
+def test_the_rest_is_looked_at_if_the_result_of_the_genesis_is_damaged(
+    sound: Home, tmp_path: Path
+) -> None:
+    home = Home(Path(shutil.copytree(sound.root, tmp_path / "home")))
+    put(home, layout.BLOCKS_OLDEST, layout.pack_height(4))
+    flip(home, layout.at_height(layout.RESULT, 0), 0)
+    code, named, checked = verify(home)
+    assert (code, ("result", 0) in named) == (65, True)
+    assert (checked["earlier heights"], checked["sign state"]) == (3, 1)
+
+
+def test_the_rest_is_looked_at_if_what_nothing_leads_to_cannot_be_read(
+    begun: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = verify(begun)[2]
+    cannot_scan(monkeypatch, layout.at_height(layout.HEADER, 1))
+    assert verify(begun) == (65, [("chain", 0)], whole)
