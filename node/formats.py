@@ -10,13 +10,12 @@ from enum import Enum
 from pathlib import Path
 
 from node.home import Home
-from node.vault.store import FORMAT_VERSION as VAULT_FORMAT
-from node.vault.store import MARK as VAULT_MARK
+from node.vault.sealed import FORMAT_VERSION as VAULT_FORMAT
+from node.vault.sealed import vault_format
 from storage import layout
 from storage.errors import FormatError
 from storage.files import DiskFiles
 from storage.kv import KV
-from storage.mark import read_mark
 from storage.schema import LOG, SEGMENT, SIGN_STATE, FileKind, database_format, file_format
 
 
@@ -78,7 +77,10 @@ def _files(home: Home) -> Iterator[StoreFormat]:
 
 
 def _vault(home: Home) -> StoreFormat:
-    found = read_mark(DiskFiles(), home.vault, VAULT_MARK)
+    try:
+        found = vault_format(DiskFiles(), home.vault)
+    except FormatError as error:
+        found = error.found
     if found is None and home.vault.exists():
-        found = 1  # from before there were marks
+        found = VAULT_FORMAT  # there is nothing in it
     return StoreFormat("vault", home.vault, found, VAULT_FORMAT)

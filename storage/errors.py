@@ -8,7 +8,7 @@ StorageError
 │   ├── DamagedStoreError     LevelDB found a bad checksum or a missing file
 │   ├── DamagedLogError       a bad record with good ones after it
 │   ├── DamagedSignStateError the sign-state file does not hold a whole record
-│   └── DamagedBlobError      a vault blob that does not hash to its name
+│   └── DamagedBlobError      a vault blob that does not hash to its name, or what goes with it
 ├── VersionError              a height whose state cannot be read
 │   ├── PrunedError           it was dropped by policy
 │   └── HeightAheadError      it has not been committed here
@@ -89,10 +89,10 @@ class DamagedSignStateError(DamagedError):
 
 
 class DamagedBlobError(DamagedError):
-    """A vault blob does not hash to its name."""
+    """A vault blob does not hash to its name, or what is kept beside it is not what was written."""
 
-    def __init__(self, blob_id: bytes) -> None:
-        super().__init__(f"blob {blob_id.hex()} does not hash to its name")
+    def __init__(self, blob_id: bytes, detail: str = "does not hash to its name") -> None:
+        super().__init__(f"blob {blob_id.hex()} {detail}")
         self.blob_id = blob_id
 
 

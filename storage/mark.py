@@ -3,8 +3,7 @@
 
     FORMAT    "medquorum <kind> <format>" and a line end
 
-A directory without one is of format 1, from before there were marks, and gets one when it is next
-opened.
+A directory without one is of format 1, from before there were marks, if anything is in it.
 """
 
 from __future__ import annotations
@@ -12,11 +11,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from storage.errors import DamagedStoreError, FormatError
+from storage.errors import DamagedStoreError
 from storage.files import Files, replace_file
 
 NAME: Final = "FORMAT"
-_FIRST: Final = 1
+UNMARKED: Final = 1
+"""The format of a directory that has content and says nothing."""
 
 
 def read_mark(files: Files, directory: Path, kind: str) -> int | None:
@@ -33,14 +33,10 @@ def read_mark(files: Files, directory: Path, kind: str) -> int | None:
     return int(words[-1])
 
 
-def check_mark(files: Files, directory: Path, kind: str, version: int) -> None:
-    """Raise FormatError unless `directory` has this format; mark it where it says nothing, creating
-    it if need be. Also raises DamagedStoreError, DiskFullError, DiskFailedError.
+def write_mark(files: Files, directory: Path, kind: str, version: int) -> None:
+    """Have `directory` say that it has this format, creating it if need be; durable on return.
+
+    Raises DiskFullError, DiskFailedError.
     """
-    found = read_mark(files, directory, kind)
-    if found is None:
-        found = _FIRST
-        files.make_directory(directory)
-        replace_file(files, directory / NAME, b"medquorum %b %d\n" % (kind.encode("ascii"), found))
-    if found != version:
-        raise FormatError(directory, found, version)
+    files.make_directory(directory)
+    replace_file(files, directory / NAME, b"medquorum %b %d\n" % (kind.encode("ascii"), version))

@@ -13,6 +13,7 @@ Part = Literal[
     "certificate",
     "chain",
     "database",
+    "envelope",
     "events",
     "execution",
     "header",

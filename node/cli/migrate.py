@@ -1,4 +1,4 @@
-"""`medquorum migrate`: brings the database of a stopped node forward, or says what would happen."""
+"""`medquorum migrate`: brings the stores of a stopped node forward, or says what would happen."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from node.formats import StoreFormat, Verdict, survey
 from node.home import Home
 from node.snapshots.beginning import put_in_place
 from node.stores import open_current_database, open_database
+from node.vault.store import RecordStore
 from storage.kv import KV
 from storage.lock import DataDirLock
 from storage.migration import Migration, copies_in, pending
@@ -35,10 +36,10 @@ _EPILOG = "Exit code 1, with --check: something has to be brought forward. 78: s
 )
 @json_option
 def migrate(home: Path, *, check: bool, remove_copies: bool, as_json: bool) -> None:
-    """Bring the database of a stopped node to the format of this software, as its start would.
+    """Bring the stores of a stopped node to the formats of this software, as its start would.
 
     A copy of the database is made first, and stays under data/before-migration until you delete
-    it with --remove-copies. Interrupted, call it again. The sign state is never copied.
+    it with --remove-copies. Interrupted, call it again. Sign state and vault are never copied.
     """
     place = Home(home)
     if not place.data.exists():
@@ -51,16 +52,19 @@ def migrate(home: Path, *, check: bool, remove_copies: bool, as_json: bool) -> N
             if kv is not None and found[0].verdict is Verdict.OLDER:
                 task = pending(place.chain, kv, place.before_migration)
         newer = any(store.verdict is Verdict.NEWER for store in found)
+        older = any(store.verdict is Verdict.OLDER for store in found)
         if not (check or newer):
             if task is not None:
                 open_current_database(place, load_home(place, {}).config).close()
+            if _has_old_vault(found):
+                RecordStore(place.vault)
             if remove_copies:
                 _remove(place)
         _show(place, found, task, as_json=as_json)
     if newer:
         raise Ended(Exit.CONFIG, "a newer version of MedQuorum wrote this: run that version")
-    if check and task is not None:
-        raise Ended(Exit.NO, "the database has to be brought forward")
+    if check and older:
+        raise Ended(Exit.NO, "something has to be brought forward")
 
 
 @contextmanager
@@ -77,10 +81,16 @@ def _remove(home: Home) -> None:
         shutil.rmtree(copy)
 
 
+def _has_old_vault(found: tuple[StoreFormat, ...]) -> bool:
+    return any(store.name == "vault" and store.verdict is Verdict.OLDER for store in found)
+
+
 def _show(
     home: Home, found: tuple[StoreFormat, ...], task: Migration | None, *, as_json: bool
 ) -> None:
     steps = [] if task is None else [step.what for step in steps_from(task.found)]
+    if _has_old_vault(found):
+        steps.append("every envelope of the vault gets a checksum")
     copies = [str(path) for path in copies_in(home.before_migration)]
     if as_json:
         stores = [

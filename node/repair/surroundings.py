@@ -1,4 +1,4 @@
-"""Re-checks what stands beside the database: sign state, logs, and the vault's ciphertext.
+"""Re-checks what stands beside the database: sign state, logs, and the vault.
 
 The logs are only read: what their opening does to a torn tail is for the node to do.
 """
@@ -10,11 +10,12 @@ from pathlib import Path
 
 from consensus.messages import decode_record
 from medquorum.errors import DecodeError
-from node.checking.findings import Finding, Report
+from node.checking.findings import Finding, Part, Report
 from node.home import Home
+from node.vault.copying import VaultFiles
 from storage.chain import ChainStore
 from storage.errors import (
-    BlobNotFoundError,
+    DamagedBlobError,
     DamagedError,
     DamagedStoreError,
     DiskError,
@@ -23,7 +24,6 @@ from storage.errors import (
 from storage.reached import NAME as REACHED
 from storage.reached import read_reached, require_reached
 from storage.signstate import SignState
-from storage.vault import VaultDirectory
 from storage.wal import read_log
 
 
@@ -66,13 +66,23 @@ def _check_log(path: Path, check: Callable[[bytes], object] | None, report: Repo
 
 
 def check_vault(home: Home, report: Report) -> None:
-    """Whether every blob hashes to its name. Reads all of them."""
-    if not (home.vault / "blobs").exists():
+    """Whether every blob hashes to its name, and every envelope is what was written. Reads all."""
+    try:
+        vault = VaultFiles(home.vault)
+    except (DamagedError, FormatError) as error:
+        report.add(Finding("blob", 0, home.vault.name, str(error)))
         return
-    vault = VaultDirectory(home.vault / "blobs")
     for blob_id in vault.ids():
-        report.looked_at("blobs")
-        try:
-            vault.get(blob_id)
-        except (DamagedError, BlobNotFoundError, DiskError) as error:
-            report.add(Finding("blob", 0, blob_id.hex(), str(error)))
+        _check_part("blob", vault.ciphertext, blob_id, report)
+        _check_part("envelope", vault.envelope, blob_id, report)
+
+
+def _check_part(
+    part: Part, read: Callable[[bytes], bytes | None], blob_id: bytes, report: Report
+) -> None:
+    """One half of a record; that the other one is alone is what a crash may leave."""
+    try:
+        if read(blob_id) is not None:
+            report.looked_at(f"{part}s")
+    except (DamagedBlobError, DiskError) as error:
+        report.add(Finding(part, 0, blob_id.hex(), str(error)))

@@ -5,7 +5,7 @@ Q1 to Q6).
     FORMAT                    the mark of a vault (storage/mark.py)
     INDEX                     how many records there are, and a digest over them; there once all are
     blobs/<hh>/<hash>         ciphertexts under their hashes, as in the vault
-    envelopes/<hh>/<hash>     the custodian's envelope of each, as in the vault
+    envelopes/<hh>/<hash>     the custodian's envelope of each, as in the vault, behind its hash
 
 Nothing here can be read without the gateway's key, which is not in it.
 """
@@ -21,17 +21,24 @@ from typing import Final, Literal
 from medquorum.codec import U53, Hash, Wire, decode, encode
 from medquorum.errors import DecodeError
 from node.vault.errors import AnotherVaultError
-from node.vault.limits import CUSTODY_BYTES_MAX, INDEX_BYTES_MAX
-from node.vault.store import FORMAT_VERSION, MARK, CustodyEnvelope, RecordStore
-from storage.errors import BlobNotFoundError, DamagedBlobError, FormatError
+from node.vault.limits import INDEX_BYTES_MAX
+from node.vault.sealed import (
+    PARTS,
+    SHARDS,
+    CustodyEnvelope,
+    envelope_body,
+    read_envelope,
+    sealed,
+    unsealed,
+    vault_format,
+)
+from node.vault.store import RecordStore
+from storage.errors import BlobNotFoundError, DamagedBlobError
 from storage.files import DiskFiles, Files, replace_file
-from storage.mark import read_mark
 from storage.vault import parse_id, read_blob
 
 Progress = Callable[[str, int, int], None]
 INDEX_NAME: Final = "INDEX"
-_HASH_BYTES: Final = 32
-_SHARDS: Final = 256
 
 
 class Index(Wire):
@@ -65,29 +72,37 @@ class Copied:
 
 
 class VaultFiles:
-    """Reads the files of a vault or of a copy, and changes nothing: a node may use it meanwhile."""
+    """Reads the files of a vault or of a copy, of this format or an older one, and changes nothing:
+    a node may use it meanwhile.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Raises FormatError unless this software knows the layout; DamagedStoreError."""
+        """Raises FormatError for a newer format, DamagedStoreError, DiskFailedError."""
         self._path = path
         self._files: Files = DiskFiles()
-        found = read_mark(self._files, path, MARK)
-        if found not in {None, FORMAT_VERSION}:
-            raise FormatError(path, found or 0, FORMAT_VERSION)
+        self._format = vault_format(self._files, path)
 
     def ids(self) -> list[bytes]:
         """Of all records and halves of records, ascending."""
         found: set[bytes] = set()
-        for part in ("blobs", "envelopes"):
-            for shard in range(_SHARDS):
-                name = f"{shard:02x}"
-                parsed = (parse_id(name, file) for file in self._names(part, name))
+        for part in PARTS:
+            for shard in SHARDS:
+                names = self._files.names(self._path / part / shard)
+                parsed = (parse_id(shard, name) for name in names)
                 found.update(blob_id for blob_id in parsed if blob_id is not None)
         return sorted(found)
 
     def envelope(self, blob_id: bytes) -> bytes | None:
-        """The envelope of a record as it is written, or None."""
-        return self._files.read(self._file("envelopes", blob_id))
+        """The encoded envelope of a record, or None. Raises DamagedBlobError."""
+        data = self._files.read(self._file("envelopes", blob_id))
+        return None if data is None else envelope_body(data, blob_id, self._format)
+
+    def ciphertext(self, blob_id: bytes) -> bytes | None:
+        """It, or None. Raises DamagedBlobError."""
+        try:
+            return read_blob(self._path / "blobs", blob_id, files=self._files)
+        except BlobNotFoundError:
+            return None
 
     def size(self, blob_id: bytes) -> int | None:
         """Of the ciphertext, or None if it is not here."""
@@ -95,37 +110,34 @@ class VaultFiles:
 
     def record(self, blob_id: bytes) -> tuple[bytes, CustodyEnvelope] | None:
         """Ciphertext and envelope, or None if one of them is not here. Raises DamagedBlobError."""
-        data, size = self.envelope(blob_id), self.size(blob_id)
-        if data is None or size is None:
+        body = self.envelope(blob_id)
+        ciphertext = None if body is None else self.ciphertext(blob_id)
+        if body is None or ciphertext is None:
             return None
-        try:
-            custody = decode(CustodyEnvelope, data, size_max=CUSTODY_BYTES_MAX)
-        except DecodeError:
-            raise DamagedBlobError(blob_id) from None
-        return read_blob(self._path / "blobs", blob_id, files=self._files), custody
+        return ciphertext, read_envelope(body, blob_id)
 
     def index(self) -> Index | None:
         """What a copy should hold; None if the last copying did not end, or it rotted."""
         data = self._files.read(self._path / INDEX_NAME)
-        if data is None or sha256(data[_HASH_BYTES:]).digest() != data[:_HASH_BYTES]:
+        body = None if data is None else unsealed(data)
+        if body is None:
             return None
         try:
-            return decode(Index, data[_HASH_BYTES:], size_max=INDEX_BYTES_MAX)
+            return decode(Index, body, size_max=INDEX_BYTES_MAX)
         except DecodeError:
             return None
 
     def summed(self, chain_id: bytes) -> Index:
-        """The index of what is whole here. Reads all envelopes, and of ciphertexts the sizes."""
+        """The index of what is here, as far as reading all envelopes, and of ciphertexts the sizes,
+        can tell.
+        """
         digest, records, total = sha256(), 0, 0
         for blob_id in self.ids():
-            envelope, size = self.envelope(blob_id), self.size(blob_id)
+            envelope, size = _envelope_if_whole(self, blob_id), self.size(blob_id)
             if envelope is not None and size is not None:
                 digest.update(blob_id + sha256(envelope).digest())
                 records, total = records + 1, total + size
         return Index(1, chain_id, records, total, digest.digest())
-
-    def _names(self, part: str, shard: str) -> list[str]:
-        return self._files.names(self._path / part / shard)
 
     def _file(self, part: str, blob_id: bytes) -> Path:
         name = blob_id.hex()
@@ -148,9 +160,10 @@ def copy_vault(
     lock of `directory`. Raises AnotherVaultError, FormatError, DiskError; interrupted, the copy has
     what it had, and some more, and no index.
     """
-    source, held = VaultFiles(vault), VaultFiles(directory)
-    _require_chain(held, directory, chain_id)
+    source = VaultFiles(vault)
+    _require_chain(VaultFiles(directory), directory, chain_id)
     files, target, done = DiskFiles(), RecordStore(directory), Copied()
+    held = VaultFiles(directory)
     if files.remove(directory / INDEX_NAME):
         files.sync_directory(directory)
     ids = source.ids()
@@ -165,8 +178,7 @@ def copy_vault(
         done.only_in_copy = len(gone)
     index = held.summed(chain_id)
     done.records = index.records
-    data = encode(index)
-    replace_file(files, directory / INDEX_NAME, sha256(data).digest() + data)
+    replace_file(files, directory / INDEX_NAME, sealed(encode(index)))
     return done
 
 
@@ -174,9 +186,10 @@ def fill_vault(directory: Path, vault: Path, chain_id: bytes, *, progress: Progr
     """Put what the vault lacks into it from a copy. A record that is whole there stays as it is
     (Q5). No node uses the vault meanwhile. Raises AnotherVaultError, FormatError, DiskError.
     """
-    held, there = VaultFiles(directory), VaultFiles(vault)
+    held = VaultFiles(directory)
     _require_chain(held, directory, chain_id)
     target, done = RecordStore(vault), Copied()
+    there = VaultFiles(vault)
     ids = held.ids()
     for number, blob_id in enumerate(ids, 1):
         if not _is_whole(there, blob_id):
@@ -206,10 +219,18 @@ def check_copy(directory: Path, *, progress: Progress) -> tuple[Index | None, li
 
 
 def _is_same(source: VaultFiles, held: VaultFiles, blob_id: bytes, *, thorough: bool) -> bool:
-    """Whether the copy has the record with the envelope of today."""
-    if held.size(blob_id) is None or held.envelope(blob_id) != source.envelope(blob_id):
+    """Whether the copy has the record with the envelope of today, as far as that can be read."""
+    envelope = _envelope_if_whole(source, blob_id)
+    if envelope is None or envelope != _envelope_if_whole(held, blob_id):
         return False
-    return not thorough or _is_whole(held, blob_id)
+    return held.size(blob_id) is not None and (not thorough or _is_whole(held, blob_id))
+
+
+def _envelope_if_whole(there: VaultFiles, blob_id: bytes) -> bytes | None:
+    try:
+        return there.envelope(blob_id)
+    except DamagedBlobError:
+        return None
 
 
 def _is_whole(there: VaultFiles, blob_id: bytes) -> bool:
@@ -224,8 +245,6 @@ def _put(
 ) -> None:
     try:
         record = source.record(blob_id)
-    except BlobNotFoundError:  # erased since we looked
-        record = None
     except DamagedBlobError as error:
         done.damaged.append(str(error))
         return

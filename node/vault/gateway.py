@@ -48,7 +48,8 @@ from node.vault.limits import (
     RELEASES_MAX,
 )
 from node.vault.model import Release, ReleasedRecord
-from node.vault.store import CustodyEnvelope, RecordStore
+from node.vault.sealed import CustodyEnvelope
+from node.vault.store import RecordStore
 from storage.errors import DamagedBlobError, DiskFullError
 
 R = TypeVar("R")

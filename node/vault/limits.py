@@ -7,7 +7,7 @@ from typing import Final
 from medquorum.limits import ENVELOPE_BYTES_MAX
 
 CUSTODY_BYTES_MAX: Final = ENVELOPE_BYTES_MAX + 128
-"""Of the file of one envelope."""
+"""Of the file of one envelope, behind its hash."""
 INDEX_BYTES_MAX: Final = 128
 """Of what a copy of the vault says about itself."""
 RELEASES_MAX: Final = 4

@@ -10,30 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Final
 
-from msgspec import Meta
-
-from medquorum.codec import U32, Bytes32, Wire, decode, encode
-from medquorum.errors import DecodeError
-from medquorum.limits import ENVELOPE_BYTES_MAX
-from node.vault.limits import CUSTODY_BYTES_MAX
+from medquorum.codec import encode
+from node.vault.sealed import (
+    FORMAT_VERSION,
+    MARK,
+    SHARDS,
+    CustodyEnvelope,
+    envelope_body,
+    read_envelope,
+    sealed,
+    vault_format,
+)
 from storage.errors import BlobNotFoundError, DamagedBlobError
-from storage.files import DiskFiles, Files, replace_file
-from storage.mark import check_mark
-from storage.vault import VaultDirectory
-
-FORMAT_VERSION: Final = 1
-"""Of the whole directory: its layout, the blobs and the envelopes."""
-MARK: Final = "vault"
-
-
-class CustodyEnvelope(Wire):
-    """The custodian's own envelope of one version of a record."""
-
-    rec_id: Bytes32
-    version: U32
-    envelope: Annotated[bytes, Meta(max_length=ENVELOPE_BYTES_MAX)]
+from storage.files import TEMP_SUFFIX, DiskFiles, Files, replace_file
+from storage.mark import write_mark
+from storage.vault import VaultDirectory, parse_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +40,19 @@ class RecordStore:
     """Blocks on the disk; used from one thread at a time (the gateway's)."""
 
     def __init__(self, path: Path, *, files: Files | None = None) -> None:
-        """Open or create the store. Raises FormatError, DiskFullError, DiskFailedError."""
+        """Open or create the store, and bring one of an older format forward.
+
+        Raises FormatError for a newer one, DamagedStoreError, DiskFullError, DiskFailedError.
+        """
         self._files: Files = DiskFiles() if files is None else files
-        check_mark(self._files, path, MARK, FORMAT_VERSION)
+        found = vault_format(self._files, path)
         self._blobs = VaultDirectory(path / "blobs", files=files)
         self._envelopes = path / "envelopes"
         self._files.make_directory(self._envelopes)
+        if found != FORMAT_VERSION:
+            if found is not None:
+                self._bring_forward(found)
+            write_mark(self._files, path, MARK, FORMAT_VERSION)
 
     def put(self, ciphertext: bytes, custody: CustodyEnvelope) -> bytes:
         """Keep both durably; the blob's id. An envelope that is there already is replaced.
@@ -64,7 +63,7 @@ class RecordStore:
         blob_id = sha256(ciphertext).digest()
         path = self._path(blob_id)
         self._files.make_directory(path.parent)
-        replace_file(self._files, path, encode(custody))
+        replace_file(self._files, path, sealed(encode(custody)))
         return self._blobs.put(ciphertext)
 
     def envelope(self, blob_id: bytes) -> CustodyEnvelope | None:
@@ -72,10 +71,7 @@ class RecordStore:
         data = self._files.read(self._path(blob_id))
         if data is None:
             return None
-        try:
-            return decode(CustodyEnvelope, data, size_max=CUSTODY_BYTES_MAX)
-        except DecodeError:
-            raise DamagedBlobError(blob_id) from None
+        return read_envelope(envelope_body(data, blob_id, FORMAT_VERSION), blob_id)
 
     def get(self, blob_id: bytes) -> Kept | None:
         """Blob and envelope, or None if one of them is not here. Raises DamagedBlobError."""
@@ -88,12 +84,37 @@ class RecordStore:
             return None
 
     def destroy(self, blob_id: bytes) -> bool:
-        """Remove the envelope and the blob, for ever; whether anything was there."""
+        """Remove the envelope and the blob, for ever; whether anything was there.
+
+        With them goes what a crash in the midst of a `put` may have left of the envelope.
+        """
         path = self._path(blob_id)
-        removed = self._files.remove(path)
-        if removed:
+        remains = path.with_name(path.name + TEMP_SUFFIX)
+        removed = [self._files.remove(file) for file in (path, remains)]
+        if any(removed):
             self._files.sync_directory(path.parent)
-        return self._blobs.delete(blob_id) or removed
+        return self._blobs.delete(blob_id) or any(removed)
+
+    def _bring_forward(self, found: int) -> None:
+        """Seal every envelope that can still be read; what cannot be stays as it is, and is damaged
+        from now on. No copy is made first: each file is replaced in one step by one that holds the
+        same, and a copy would outlive the records that are erased.
+        """
+        for shard in SHARDS:
+            for name in self._files.names(self._envelopes / shard):
+                blob_id = parse_id(shard, name)
+                data = None if blob_id is None else self._files.read(self._path(blob_id))
+                if blob_id is not None and data is not None:
+                    self._seal(blob_id, data, found)
+
+    def _seal(self, blob_id: bytes, data: bytes, found: int) -> None:
+        body = envelope_body(data, blob_id, found)
+        try:
+            read_envelope(body, blob_id)
+        except DamagedBlobError:
+            return
+        if sealed(body) != data:
+            replace_file(self._files, self._path(blob_id), sealed(body))
 
     def _path(self, blob_id: bytes) -> Path:
         name = blob_id.hex()

@@ -13,10 +13,11 @@ from consensus.messages import HaltedRecord, encode_record
 from medquorum import genesis as genesis_files
 from node.home import Home
 from node.ledger.proposals import ObserverAdd, ProposalKind, ValidatorReplace
+from node.vault.sealed import CustodyEnvelope
+from node.vault.store import RecordStore
 from storage.kv import KV, Batch
 from storage.leveldb import LevelDB
 from storage.signstate import SignState
-from storage.vault import VaultDirectory
 from storage.wal import WriteAheadLog
 from tests.support.cluster import Cluster, key_of
 from tests.support.recovered import handed_in, recovery_of
@@ -67,7 +68,7 @@ def make_stopped_home(folder: Path, *, tail: int = 3, recovered: bool = False) -
     with closing(WriteAheadLog.open(place.consensus_log)) as log:
         log.append([encode_record(HaltedRecord(9, "divergence", "another result"))])
     WriteAheadLog.open(place.evidence).close()
-    VaultDirectory(place.vault / "blobs").put(BLOB)
+    RecordStore(place.vault).put(BLOB, CustodyEnvelope(bytes(32), 1, b"an envelope"))
     return place
 
 

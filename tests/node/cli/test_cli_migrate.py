@@ -28,7 +28,7 @@ from storage.migration import Migration
 from storage.snapshots import SnapshotFiles
 from tests.support.cli import ok, run
 from tests.support.cluster import key_of
-from tests.support.old_layouts import forget_removed_keys
+from tests.support.old_layouts import forget_removed_keys, unseal
 from tests.support.stopped_home import make_stopped_home, opened
 
 ALL_HEIGHTS = 100
@@ -125,15 +125,26 @@ def test_newer_files_are_found_before_anything_is_changed(old: Home, part: str) 
 
 def test_a_vault_says_its_format_and_a_newer_one_is_refused(tmp_path: Path) -> None:
     RecordStore(tmp_path)
-    assert (tmp_path / "FORMAT").read_text() == "medquorum vault 1\n"
+    assert (tmp_path / "FORMAT").read_text() == "medquorum vault 2\n"
     RecordStore(tmp_path)
-    (tmp_path / "FORMAT").write_text("medquorum vault 2\n")
-    with pytest.raises(FormatError, match="format 2; this version reads 1"):
+    (tmp_path / "FORMAT").write_text("medquorum vault 3\n")
+    with pytest.raises(FormatError, match="format 3; this version reads 2"):
         RecordStore(tmp_path)
     for damaged in ("medquorum snapshots 1\n", "medquorum vault x\n", "", "1"):
         (tmp_path / "FORMAT").write_text(damaged)
         with pytest.raises(DamagedStoreError):
             RecordStore(tmp_path)
+
+
+def test_the_command_brings_a_vault_forward_and_a_check_says_that_it_would(old: Home) -> None:
+    ok("migrate", "--home", old.root)
+    unseal(old.vault)
+    result = run("migrate", "--check", "--home", old.root)
+    assert (result.exit_code, "every envelope" in result.stdout) == (1, True)
+    assert verdicts(old)["vault"] == "older"
+    ok("migrate", "--home", old.root)
+    assert verdicts(old)["vault"] == "current"
+    assert run("verify", "--home", old.root).exit_code == 0
 
 
 def back_up(home: Home, directory: Path) -> None:

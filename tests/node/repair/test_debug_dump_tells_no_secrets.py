@@ -49,7 +49,6 @@ def home(tmp_path: Path) -> Home:
         key.write_text(json.dumps({"seed": SEED.hex(), "b64": base64.b64encode(SEED).decode()}))
     for blob in (CANARY, SEED):
         VaultDirectory(place.vault / "blobs").put(blob)
-    (place.vault / "envelopes").mkdir()
     (place.vault / "envelopes" / CANARY.hex()).write_bytes(CANARY)
     with closing(MempoolJournal(place.mempool)) as journal:
         journal.append([CANARY, SEED])
@@ -92,7 +91,7 @@ def test_what_helps_is_there(home: Home, tmp_path: Path) -> None:
     assert "governance" in tip["sub_roots"]
     assert json.loads(files["votes.json"])["consensus_log"]["records"] == {"HaltedRecord": 1}
     assert json.loads(files["config.json"])["rpc.port"]["value"] == 29651
-    assert json.loads(files["data.json"])["vault"]["files"] == 4
+    assert json.loads(files["data.json"])["vault"]["files"] == 6
     lines = files["log/0.jsonl"].split(b"\n")
     assert json.loads(lines[0]) == {"event": "kept", "height": 7, "peer": "02" * 33}
     # The plain line, and the three that the line breaks of the bytes make of the last one but one.

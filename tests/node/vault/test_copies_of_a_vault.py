@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 from medquorum import genesis as genesis_files
 from node.home import Home
 from node.vault.copying import VaultFiles
-from node.vault.store import CustodyEnvelope, RecordStore
+from node.vault.sealed import CustodyEnvelope
+from node.vault.store import RecordStore
 from storage.errors import DiskFullError
 from storage.vault import VaultDirectory
 from tests.support.canaries import files_with
 from tests.support.cli import ok, run
 from tests.support.cluster import make_genesis
+from tests.support.old_layouts import unseal
 
 RECORDS = 6
 
@@ -202,6 +204,43 @@ def test_damage_in_the_vault_is_named_and_the_good_copy_stays(home: Home, copy: 
     assert kept.ciphertext == ciphertext(1)
 
 
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_an_envelope_that_rotted_in_the_vault_takes_the_place_of_no_good_one(
+    home: Home, copy: Path, data: st.DataObject
+) -> None:
+    name = blob_id(1).hex()
+    path = home.vault / "envelopes" / name[:2] / name
+    sound = path.read_bytes()
+    changed = bytearray(sound)
+    changed[data.draw(st.integers(0, len(sound) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(changed)
+    result = run("vault", "backup", copy, "--home", home.root)
+    assert result.exit_code == 65
+    assert name in result.stdout
+    assert verified(copy) == (0, [])
+    done = json.loads(ok("vault", "restore", copy, "--home", home.root, "--json"))
+    assert (done["new"], done["renewed"]) == (0, 1)
+    assert path.read_bytes() == sound
+
+
+def test_a_copy_from_before_envelopes_were_sealed_is_read_and_brought_forward(
+    home: Home, copy: Path
+) -> None:
+    sealed = content(copy)
+    unseal(copy)
+    assert verified(copy) == (0, [])
+    shutil.rmtree(home.vault)
+    ok("vault", "restore", copy, "--home", home.root)
+    assert content(home.vault) == sealed
+    unseal(home.vault)
+    assert back_up(home, copy)["renewed"] == 0
+    assert content(copy) == sealed
+    assert verified(copy) == (0, [])
+
+
 def test_a_copy_that_rotted_is_renewed_when_it_is_to_be_read(home: Home, copy: Path) -> None:
     name = blob_id(4).hex()
     (copy / "blobs" / name[:2] / name).write_bytes(bytes(len(ciphertext(4))))
@@ -216,7 +255,7 @@ def test_a_copy_of_another_chain_and_a_newer_one_are_refused(home: Home, copy: P
     before = content(copy)
     for command in ("backup", "restore"):
         assert run("vault", command, copy, "--home", home.root).exit_code == 78
-    (copy / "FORMAT").write_text("medquorum vault 2\n")
+    (copy / "FORMAT").write_text("medquorum vault 3\n")
     assert run("vault", "verify", copy).exit_code == 78
     assert run("vault", "restore", copy, "--home", home.root).exit_code == 78
     assert content(copy) == before
