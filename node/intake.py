@@ -188,7 +188,7 @@ class Intake:
             self._admitted([pooled for pooled in admitted if pooled.tx.id in self._pool])
         for entry in entries:
             entry.item.answer(self._kept(entry, promised, lost))
-        await self._forget_final(promised)
+        await self._forget_gone(promised)
 
     def _promised(self, entries: Sequence[_Entry]) -> dict[bytes, Transaction]:
         """What an answer calls pending, and so must be on the disk before the answer goes out.
@@ -218,11 +218,14 @@ class Intake:
             lost = RefusedError("disk_low", "the disk is full")
         return entry.admission if lost is None else Admission(tx_id, refusal=lost)
 
-    async def _forget_final(self, promised: Mapping[bytes, Transaction]) -> None:
-        """A commit may overtake the write: its release found nothing then, so release again."""
-        final = [tx.id for tx in promised.values() if tx.id not in self._pool and self._final(tx)]
-        if final:
-            await self._threads.writer.run(self._pending.release, final)
+    async def _forget_gone(self, promised: Mapping[bytes, Transaction]) -> None:
+        """What left the pool during the write stays in the journal no longer. A commit may overtake
+        the write: its release found nothing then. Or an earlier write of the same transaction
+        failed: its submitters were all told so, and no restart may bring it back (J5).
+        """
+        gone = [tx_id for tx_id in promised if tx_id not in self._pool]
+        if gone:
+            await self._threads.writer.run(self._pending.release, gone)
 
     def _final(self, tx: Transaction) -> bool:
         return tx.body.valid_until <= self._chain.tip.height or self._chain.seen(tx.id)

@@ -122,6 +122,23 @@ async def test_a_full_disk_refuses_the_duplicate_that_waited_for_the_failed_writ
             assert (admission.refusal is None) == (tx.id in node.pool)
 
 
+async def test_a_duplicate_that_was_refused_with_the_first_one_is_not_found_by_a_restart(
+    tmp_path: Path,
+) -> None:
+    async with holding_node(tmp_path) as (node, journal), asyncio.TaskGroup() as group:
+        [tx] = some(node, 1)
+        journal.hold(DiskFullError(tmp_path, "write", "full"))
+        first = group.create_task(node.intake.submit([tx.raw], local=True))
+        await write_begun(journal)
+        again = group.create_task(node.intake.submit([tx.raw], local=True))
+        await all_looked_at(node)
+        journal.let_go.set()
+        assert codes(await first + await again) == ["disk_low", "disk_low"]
+        # Its own write went well, and what undoes that is on its way to the writer by now.
+        kept = await node.intake._threads.writer.run(lambda: {*node.intake._pending._positions})
+        assert kept == set()
+
+
 async def test_what_may_still_be_refused_is_neither_proposed_nor_offered_to_peers(
     tmp_path: Path,
 ) -> None:
