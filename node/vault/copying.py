@@ -1,9 +1,9 @@
 """Copies of a vault on another disk, and vaults filled from them again (docs/spec/vault.md, rules
-Q1 to Q6).
+M1 to M6).
 
     LOCK                      one process at a time writes here
     FORMAT                    the mark of a vault (storage/mark.py)
-    INDEX                     how many records there are, and a digest over them; there once all are
+    INDEX                     how many records there are, and a digest over them once all are there
     blobs/<hh>/<hash>         ciphertexts under their hashes, as in the vault
     envelopes/<hh>/<hash>     the custodian's envelope of each, as in the vault, behind its hash
 
@@ -39,11 +39,12 @@ from storage.vault import parse_id, read_blob
 
 Progress = Callable[[str, int, int], None]
 INDEX_NAME: Final = "INDEX"
+UNFINISHED: Final = bytes(32)
 
 
 class Index(Wire):
     """What a copy holds. `digest` is over the hashes of all ciphertexts, ascending, each with the
-    hash of its envelope.
+    hash of its envelope; UNFINISHED until they are there.
     """
 
     version: Literal[1]
@@ -117,7 +118,7 @@ class VaultFiles:
         return ciphertext, read_envelope(body, blob_id)
 
     def index(self) -> Index | None:
-        """What a copy should hold; None if the last copying did not end, or it rotted."""
+        """What a copy should hold; None if there is none, or it rotted."""
         data = self._files.read(self._path / INDEX_NAME)
         body = None if data is None else unsealed(data)
         if body is None:
@@ -156,16 +157,15 @@ def copy_vault(
     """Bring the copy in `directory` up to the vault, which a node may use meanwhile. What is there
     is not written again; `thorough` reads it, too, and replaces what rotted.
 
-    Records that the vault has no longer stay in the copy unless `forget` (Q4). The caller holds the
+    Records that the vault has no longer stay in the copy unless `forget` (M4). The caller holds the
     lock of `directory`. Raises AnotherVaultError, FormatError, DiskError; interrupted, the copy has
-    what it had, and some more, and no index.
+    what it had, and some more, and an index that says so (M3).
     """
     source = VaultFiles(vault)
     _require_chain(VaultFiles(directory), directory, chain_id)
-    files, target, done = DiskFiles(), RecordStore(directory), Copied()
+    target, done = RecordStore(directory), Copied()
     held = VaultFiles(directory)
-    if files.remove(directory / INDEX_NAME):
-        files.sync_directory(directory)
+    _write_index(directory, Index(1, chain_id, 0, 0, UNFINISHED))
     ids = source.ids()
     for number, blob_id in enumerate(ids, 1):
         if not _is_same(source, held, blob_id, thorough=thorough):
@@ -178,13 +178,13 @@ def copy_vault(
         done.only_in_copy = len(gone)
     index = held.summed(chain_id)
     done.records = index.records
-    replace_file(files, directory / INDEX_NAME, sealed(encode(index)))
+    _write_index(directory, index)
     return done
 
 
 def fill_vault(directory: Path, vault: Path, chain_id: bytes, *, progress: Progress) -> Copied:
     """Put what the vault lacks into it from a copy. A record that is whole there stays as it is
-    (Q5). No node uses the vault meanwhile. Raises AnotherVaultError, FormatError, DiskError.
+    (M5). No node uses the vault meanwhile. Raises AnotherVaultError, FormatError, DiskError.
     """
     held = VaultFiles(directory)
     _require_chain(held, directory, chain_id)
@@ -212,7 +212,9 @@ def check_copy(directory: Path, *, progress: Progress) -> tuple[Index | None, li
         progress("records", number, len(ids))
     index = held.index()
     if index is None:
-        wrong.append("INDEX: missing or damaged; if the last backup did not end, make another one")
+        wrong.append("INDEX: missing or damaged; another backup makes it anew")
+    elif index.digest == UNFINISHED:
+        wrong.append("INDEX: the last backup did not end; make another one")
     elif held.summed(index.chain_id) != index:
         wrong.append(f"INDEX: it tells of {index.records} records, and other ones are here")
     return index, wrong
@@ -258,6 +260,10 @@ def _put(
     else:
         done.renewed += 1
     target.put(ciphertext, custody)
+
+
+def _write_index(directory: Path, index: Index) -> None:
+    replace_file(DiskFiles(), directory / INDEX_NAME, sealed(encode(index)))
 
 
 def _require_chain(held: VaultFiles, directory: Path, chain_id: bytes) -> None:

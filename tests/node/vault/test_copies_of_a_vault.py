@@ -1,5 +1,5 @@
 """A vault's records are copied once each, come back whole or are named, and the copy opens nothing
-by itself (rules Q1 to Q6 of docs/spec/vault.md).
+by itself (rules M1 to M6 of docs/spec/vault.md).
 """
 
 from __future__ import annotations
@@ -174,6 +174,11 @@ def test_a_backup_that_was_interrupted_says_so_and_is_completed(
     code, wrong = verified(copy)
     assert code == 65
     assert any("did not end" in line for line in wrong)
+    genesis = home.genesis_file.read_bytes()
+    home.genesis_file.write_bytes(genesis_files.dump(make_genesis(5)))
+    for command in ("backup", "restore"):
+        assert run("vault", command, copy, "--home", home.root).exit_code == 78
+    home.genesis_file.write_bytes(genesis)
     assert back_up(home, copy)["new"] == 2
     assert verified(copy) == (0, [])
 
@@ -259,6 +264,20 @@ def test_a_copy_of_another_chain_and_a_newer_one_are_refused(home: Home, copy: P
     assert run("vault", "verify", copy).exit_code == 78
     assert run("vault", "restore", copy, "--home", home.root).exit_code == 78
     assert content(copy) == before
+
+
+@pytest.mark.parametrize("place", ["vault", "data", "vault/copy", "link"])
+def test_a_copy_is_made_nowhere_in_the_data_directory(home: Home, place: str) -> None:
+    directory = home.data / place if place != "data" else home.data
+    if place == "link":
+        directory = home.root / "link"
+        directory.symlink_to(home.vault)
+    else:
+        directory.mkdir(exist_ok=True)
+    before = sorted(home.data.rglob("*"))
+    for command in ("backup", "restore"):
+        assert run("vault", command, directory, "--home", home.root).exit_code == 78
+    assert sorted(home.data.rglob("*")) == before
 
 
 def test_no_key_and_no_sign_state_goes_into_a_copy(home: Home, copy: Path) -> None:
