@@ -40,6 +40,7 @@ from node.ledger.limits import BLOCK_BYTES_MAX, BLOCK_OPERATIONS_MAX, BLOCK_TXS_
 from node.ledger.params import ROTA_CYCLES, TX_WINDOW, param
 from node.limits import BLOCK_TIME_AHEAD_MS, EXECUTIONS_KEPT
 from node.mempool import Mempool
+from node.pace import Pace
 from node.pending import PendingLog
 from node.roster import Roster
 from node.threads import Threads
@@ -96,6 +97,7 @@ class BlockWork:
         self._begun: set[asyncio.Task[None]] = set()
         self._promised: set[bytes] = set()
         self._announced_height = 0
+        self._pace = Pace(pool, now_ms)
         # Ids that are committed or have expired, and are still in the journal.
         self._final: list[bytes] = []
         self.durable = chain.tip.height
@@ -107,6 +109,7 @@ class BlockWork:
         if self._announced_height == self._chain.tip.height + 1 or not self._has_work():
             return
         self._announced_height = self._chain.tip.height + 1
+        self._pace.began()
         self._inbox.post(WorkAvailable())
 
     def build(self, request: Build) -> None:
@@ -161,6 +164,7 @@ class BlockWork:
         write = self._threads.writer.run
         with self._step("commit"):
             committed = await write(self._write, block, certificate, more, compact)
+        self._pace.committed(committed)
         self._pool.remove(committed.tx_ids)
         self._final.extend(self._pool.expire(committed.header.height))
         self._bodies.forget(committed.tx_ids)
@@ -188,8 +192,7 @@ class BlockWork:
     async def _begin_next(self) -> None:
         """The tip is durable."""
         self.durable = self._chain.tip.height
-        # What was announced for it meanwhile, the engine heard at an earlier height.
-        self._announced_height = 0
+        self._announced_height = 0  # what was announced meanwhile was of an earlier height
         self._inbox.post(self.height_started())
         self.announce_work()
         await self._forget_promises()
@@ -259,9 +262,8 @@ class BlockWork:
             txs_root=merkle.root(tx_ids),
             tx_count=len(tx_ids),
         )
-        self._inbox.post(
-            BlockBuilt(request.height, request.round, header, encode(BlockBody(tx_ids)))
-        )
+        body = encode(BlockBody(tx_ids))
+        self._inbox.post(BlockBuilt(request.height, request.round, header, body))
 
     def _offered(self) -> Sequence[Transaction]:
         """What a new block should hold; after a disaster, who votes on it, and nothing else."""
@@ -269,7 +271,7 @@ class BlockWork:
         if recovery is not None:
             return (recovery,)
         return self._pool.candidates(
-            txs_max=BLOCK_TXS_MAX,
+            txs_max=self._pace.block_txs(),
             bytes_max=BLOCK_BYTES_MAX,
             operations_max=BLOCK_OPERATIONS_MAX,
             valid_until_max=self._chain.tip.height + param(self._chain.view(), TX_WINDOW),

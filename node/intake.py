@@ -8,7 +8,7 @@ that were admitted together.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -248,6 +248,7 @@ class Intake:
         """Everything that costs no signature check: what passed, and clients' duplicates of what
         is pending. Items that end here are answered.
         """
+        coming: Counter[bytes] = Counter()
         chain, pool, state = self._chain, self._pool, self._state_check(len(chunk))
         checked: list[_Entry] = []
         repeated: list[_Entry] = []
@@ -264,10 +265,12 @@ class Intake:
                     continue
                 check_form(tx, chain.chain_id, chain.registry)
                 standing = state.check(tx)
-                refusal = self._preflight(tx) if item.metered else None
-                if refusal is not None:
-                    item.answer(Admission(tx_id, refusal=refusal))
-                    continue
+                if item.metered:
+                    refusal = self._early_refusal(tx, standing.org, coming[standing.org])
+                    if refusal is not None:
+                        item.answer(Admission(tx_id, refusal=refusal))
+                        continue
+                    coming[standing.org] += 1
                 checked.append(_Entry(item, tx, standing.org, Admission(tx_id)))
             except (DecodeError, AdmissionError) as error:
                 refusal = RefusedError(error.code, str(error), tx_id=tx_id)
@@ -287,6 +290,12 @@ class Intake:
             self._standing = tip, check
             self._standing_txs = count
         return self._standing[1]
+
+    def _early_refusal(self, tx: Transaction, org: bytes, coming: int) -> RefusedError | None:
+        """Why a client's transaction is not worth the check of its signatures now."""
+        if self._pool.crowded(org, coming) is not None:
+            return _crowded(tx)
+        return self._preflight(tx)
 
     def _admit(self, entry: _Entry, holds: bool) -> tuple[PoolTx | None, Admission]:
         tx = entry.tx
@@ -308,8 +317,12 @@ class Intake:
                     tx, Refusal.FULL.value, "the mempool is full", retry_after_ms=1_000
                 )
             case Refusal.ORG_SHARE:
-                detail = "the organisation holds its share of the mempool"
-                return None, _refused(tx, Refusal.ORG_SHARE.value, detail, retry_after_ms=1_000)
+                return None, Admission(tx.id, refusal=_crowded(tx))
+
+
+def _crowded(tx: Transaction) -> RefusedError:
+    detail = "the organisation has as many waiting as it may"
+    return RefusedError(Refusal.ORG_SHARE.value, detail, retry_after_ms=1_000, tx_id=tx.id)
 
 
 def _refused(tx: Transaction, code: str, detail: str, *, retry_after_ms: int = 0) -> Admission:

@@ -18,6 +18,12 @@ MEMPOOL_ORG_SHARE: Final = 0.5
 """No organisation holds more than this share of the pool, so one that floods cannot shut the others
 out.
 """
+ROOM_MS: Final = 2_000
+"""What clients of this node may have waiting altogether is what is committed in this time: whoever
+comes later is told to come back, instead of waiting for longer.
+"""
+ROOM_TXS_MIN: Final = 3_000
+"""But no less than this."""
 EXPIRED_IDS_MAX: Final = 100_000
 """Ids of expired transactions that are remembered to answer 'expired' instead of 'unknown'."""
 

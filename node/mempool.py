@@ -69,6 +69,7 @@ class Mempool:
         self._unwritten: set[bytes] = set()
         self._bytes = 0
         self._org_counts: dict[bytes, int] = {}
+        self._room_txs = txs_max
         # Per class and organisation, ids in order of arrival. Removed ids stay until they reach the
         # head.
         self._lanes: dict[Traffic, OrderedDict[bytes, deque[bytes]]] = {
@@ -120,6 +121,25 @@ class Mempool:
             self._expiries = [(e.tx.body.valid_until, tx_id) for tx_id, e in self._entries.items()]
             heapq.heapify(self._expiries)
         return None
+
+    def give_room(self, txs: int) -> None:
+        """From now on so many may wait before clients are told to come back."""
+        self._room_txs = min(txs, self._txs_max)
+
+    def crowded(self, org: bytes, coming: int = 0) -> Refusal | None:
+        """Why a client of this organisation should come back later, if it should: asked before
+        anything is spent on what it sent. `coming` of its transactions are on their way in.
+
+        The room is divided into as many parts as there are organisations that wait, and one more,
+        which is kept free for whoever comes next. What peers pass on takes no heed of it.
+        """
+        held = self._org_counts.get(org, 0)
+        parts = len(self._org_counts) + (2 if held == 0 else 1)
+        return Refusal.ORG_SHARE if held + coming >= self._room_txs // parts else None
+
+    def waiting(self) -> dict[bytes, int]:
+        """How many wait, by organisation."""
+        return dict(self._org_counts)
 
     def mark_written(self, tx_ids: Iterable[bytes]) -> None:
         """These are on the disk now, and may go out."""

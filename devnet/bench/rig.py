@@ -20,7 +20,7 @@ from devnet.bench.meters import Reading, Spent, read_network, spent_between
 from devnet.economy import endow
 from devnet.errors import StateError
 from devnet.limits import DRAIN_S
-from devnet.load import Plan, ask, drain, following, generate, make_recipe, window_of
+from devnet.load import Plan, ask, caught_up, drain, following, generate, make_recipe, window_of
 from devnet.loadbook import Book, Report, make_report
 from devnet.loadclient import Sender, highest
 from devnet.manifest import Manifest
@@ -183,6 +183,7 @@ class Rig:
         """The report of a phase. A rejected transaction is cheaper than a committed one, so one
         would make the figures worthless. Raises StateError.
         """
+        await caught_up(self.sender, book.last_height, DRAIN_S)
         fates = await ask(self.sender, book.accepted())
         report = make_report(
             book, fates, rate=rate, seconds=seconds, first_height=height, stranded=0

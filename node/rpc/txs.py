@@ -154,6 +154,9 @@ async def submit_batch(call: Call[PostParams]) -> web.StreamResponse:
     for admission in admissions:
         if admission.refusal is not None:
             call.services.metrics.rejected(admission.refusal.code)
+    if admissions and all(admission.may_succeed_later for admission in admissions):
+        # One refusal with its status and Retry-After, not a thousand documents that say the same.
+        raise _same_for_all(admissions)
     tracker = call.services.tracker
     tracker.submitted(a.tx_id for a in admissions if a.refusal is None and not a.duplicate)
     statuses = await tracker.statuses([a.tx_id for a in admissions if a.refusal is None])
@@ -166,6 +169,12 @@ async def submit_batch(call: Call[PostParams]) -> web.StreamResponse:
         for admission in admissions
     ]
     return answer(BatchDocument(results))
+
+
+def _same_for_all(admissions: Sequence[Admission]) -> RefusedError:
+    refusals = [admission.refusal for admission in admissions if admission.refusal is not None]
+    worst = max(refusals, key=lambda refusal: refusal.retry_after_ms)
+    return RefusedError(worst.code, worst.detail, retry_after_ms=worst.retry_after_ms)
 
 
 def _refused(admission: Admission, refusal: RefusedError, trace_id: str) -> TxDocument:

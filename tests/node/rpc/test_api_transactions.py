@@ -127,6 +127,30 @@ async def test_each_transaction_of_a_batch_fails_on_its_own(tmp_path: Path) -> N
         assert results[4] == {"txid": second.id.hex(), "state": "pending"}
 
 
+async def test_a_batch_without_room_for_any_is_refused_as_one_before_signatures_are_checked(
+    tmp_path: Path,
+) -> None:
+    async with local_node(tmp_path) as node, node.api() as api:
+        known = good(node, "known")
+        await node.admit(known)
+        node.pool.give_room(0)
+        forged = bytearray(good(node, "forged").raw)
+        forged[-1] ^= 1
+        crowd = [good(node, "late").raw, bytes(forged)]
+        raw = msgspec.msgpack.encode(crowd)
+        async with api.post("/v1/txs/batch", data=raw, headers=MSGPACK) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
+            assert (await answer.json())["code"] == "rate_limited"
+        status, found = await post(
+            api, "/v1/txs/batch", msgspec.msgpack.encode([known.raw, *crowd])
+        )
+        results = found["results"]
+        assert isinstance(results, list)
+        assert status == 200
+        assert results[0] == {"txid": known.id.hex(), "state": "pending", "duplicate": True}
+        assert [one["problem"]["code"] for one in results[1:]] == ["rate_limited"] * 2
+
+
 async def test_a_receipt_from_the_api_verifies_against_the_genesis(tmp_path: Path) -> None:
     async with local_node(tmp_path) as node, node.api() as api:
         txs = [good(node, f"person {number}") for number in range(3)]
