@@ -124,7 +124,8 @@ class Node:
             configured=[peer.node_key for peer in self.addresses],
         )
         self.network = Network(keys.node.public, self.roster, metrics)
-        self.bodies = Bodies(self.pool, self.network, self.threads.verifiers, self._stored)
+        verifiers, due = self.threads.verifiers, self.chain.recovery_transaction
+        self.bodies = Bodies(self.pool, self.network, verifiers, self._stored, due)
         self.quotas = Quotas(config.rpc.quota_txs_per_second, config.rpc.quota_burst_txs, monotonic)
         self.tracker = Tracker(
             self.chain, self.pool, self.threads.readers, committed=metrics.commit_latency

@@ -1,5 +1,5 @@
 """Where the transactions of a proposal come from: the mempool, or the peers that vouch for the
-proposal.
+proposal. What the chain must record next after a disaster is here, even if the pool has no room.
 
 A proposal names transactions by id. What is missing is asked of its holders one after another; an
 answer counts only if it hashes to an id that was asked for and its signatures hold, so a peer
@@ -36,7 +36,9 @@ class _Want:
 
 
 class Bodies:
-    """Lives on the event loop. `stored` finds committed transactions, so many bytes at most."""
+    """Lives on the event loop. `stored` finds committed transactions, so many bytes at most; `due`
+    is the one that the next block must begin with, its signatures checked, if there is one.
+    """
 
     def __init__(
         self,
@@ -44,17 +46,22 @@ class Bodies:
         network: Network,
         verifiers: Worker,
         stored: Callable[[Sequence[bytes], int], Awaitable[list[bytes]]],
+        due: Callable[[], Transaction | None] = lambda: None,
     ) -> None:
         self._pool = pool
         self._network = network
         self._verifiers = verifiers
         self._stored = stored
+        self._due = due
         self._fetched: OrderedDict[bytes, Transaction] = OrderedDict()
         self._wanted: dict[bytes, _Want] = {}
 
     def find(self, tx_id: bytes) -> Transaction | None:
         """The transaction if it is here, with its signatures checked."""
-        return self._pool.get(tx_id) or self._fetched.get(tx_id)
+        found = self._pool.get(tx_id) or self._fetched.get(tx_id)
+        if found is None and (due := self._due()) is not None and due.id == tx_id:
+            return due
+        return found
 
     def arrived(self, transaction: Transaction) -> None:
         """The mempool took a transaction: somebody may wait for it."""

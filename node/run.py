@@ -176,11 +176,17 @@ async def follow_recovery(node: Node) -> None:
 
 
 async def _hand_in_recovery(node: Node) -> None:
-    """If the next block must record a recovery: have its transaction where peers ask for it."""
+    """If the next block must record a recovery: offer its transaction to our peers. If the mempool
+    has no room for it, those who vote on that block have it all the same.
+    """
     first = node.chain.recovery_transaction()
-    if first is not None:
-        await node.intake.submit([first.raw], local=True, recovered=True)
-        node.log.warning("recovery_adopted", height=node.chain.tip.height)
+    if first is None:
+        return
+    node.log.warning("recovery_adopted", height=node.chain.tip.height)
+    for admission in await node.intake.submit([first.raw], local=True, recovered=True):
+        if admission.refusal is not None:
+            code, detail = admission.refusal.code, str(admission.refusal)
+            node.log.warning("recovery_not_offered", code=code, detail=detail)
 
 
 def _recovery_reached(node: Node) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
 import pytest
 
 from medquorum.quorum import EngineName
+from medquorum.recovery import recovery_in
 from node.ledger.proposals import ObserverAdd, ProposalKind
 from node.ledger.recoveries import recoveries_so_far
+from node.logs import configure
+from node.mempool import Mempool, PoolTx, Refusal
 from tests.support.cluster import WAIT_S, Cluster, key_of, running_cluster
 from tests.support.recovered import recovery_of
 
@@ -71,6 +75,32 @@ async def test_new_nodes_go_on_from_a_copy_of_the_chain_and_an_observer_follows_
         later = cluster.transaction()
         await cluster.submit(NEW[0], later)
         await cluster.committed([later])
+
+
+async def test_the_recovery_is_recorded_though_no_mempool_has_room_for_it(
+    tmp_path: Path, engine: EngineName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What survivors took while nothing was decided any more may fill their pools for good."""
+    real = Mempool.add
+
+    def add(self: Mempool, entry: PoolTx, *, written: bool = True) -> Refusal | None:
+        full = recovery_in(entry.tx.body.operations) is not None
+        return Refusal.FULL if full else real(self, entry, written=written)
+
+    async with running_cluster(tmp_path, 4, engine=engine, later=3) as cluster:
+        kept = await strike(cluster)
+        monkeypatch.setattr(Mempool, "add", add)
+        log = io.StringIO()
+        monkeypatch.setattr(
+            "tests.support.cluster.configure",
+            lambda level, form, name, _stream: configure(level, form, name, log),
+        )
+        await cluster.start(OBSERVER, *NEW)
+        for index in (OBSERVER, *NEW):
+            assert await cluster.node(index).tracker.wait_height(kept + 1, WAIT_S)
+        told = [line for line in log.getvalue().splitlines() if "recovery_not_offered" in line]
+        assert len(told) == len(NEW)
+        assert all("mempool_full" in line for line in told)
 
 
 async def test_a_quorum_of_the_old_validators_that_returns_takes_nobody_back(
