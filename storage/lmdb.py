@@ -200,10 +200,22 @@ class LMDB:
         try:
             with self._env.begin(write=True) as transaction:
                 for key, value in batch.operations:
-                    _change(transaction, key, value)
+                    self._change(transaction, key, value)
         except lmdb.MapFullError:
             return False
         return True
+
+    def _change(
+        self, transaction: lmdb.Transaction[bytes], key: bytes, value: bytes | None
+    ) -> None:
+        """Put or delete one key."""
+        entry = entry_of(key)
+        if entry != key:
+            value = changed_rest(self._path, entry, transaction.get(entry), key, value)
+        if value is None:
+            transaction.delete(entry)
+        else:
+            transaction.put(entry, sealed(entry, value))
 
     def _view(self, operation: str) -> _View:
         require(not self._closed, "the store is closed")
@@ -323,17 +335,6 @@ class _View:
             require(not self._closed, "the snapshot is closed")
             with self._lock:
                 more = cursor.prev() if reverse else cursor.next()
-
-
-def _change(transaction: lmdb.Transaction[bytes], key: bytes, value: bytes | None) -> None:
-    """Put or delete one key."""
-    entry = entry_of(key)
-    if entry != key:
-        value = changed_rest(transaction.get(entry), key, value)
-    if value is None:
-        transaction.delete(entry)
-    else:
-        transaction.put(entry, sealed(entry, value))
 
 
 def _typed(path: Path, operation: str, error: lmdb.Error | OSError) -> StorageError:

@@ -48,11 +48,17 @@ def opened(path: Path, entry: bytes, data: bytes) -> Sequence[tuple[bytes, bytes
         raise DamagedStoreError(path, f"the key {entry.hex()}: {error}") from None
 
 
-def changed_rest(data: bytes | None, key: bytes, value: bytes | None) -> bytes | None:
-    """What the entry of a long key holds once the key has this value; None for nothing."""
-    pairs = {} if data is None else dict(_REST.decode(data[_CHECK_BYTES:]))
+def changed_rest(
+    path: Path, entry: bytes, data: bytes | None, key: bytes, value: bytes | None
+) -> bytes | None:
+    """What the entry of a long key holds once the key has this value; None for nothing.
+
+    Raises DamagedStoreError: a new checksum would vouch for what is damaged.
+    """
+    pairs = {} if data is None else dict(opened(path, entry, data))
     if value is None:
-        pairs.pop(key[SHORT_BYTES_MAX:], None)
+        pairs.pop(key, None)
     else:
-        pairs[key[SHORT_BYTES_MAX:]] = value
-    return msgspec.msgpack.encode(sorted(pairs.items())) if pairs else None
+        pairs[key] = value
+    rests = [(held[SHORT_BYTES_MAX:], pairs[held]) for held in sorted(pairs)]
+    return msgspec.msgpack.encode(rests) if rests else None
