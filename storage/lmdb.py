@@ -26,6 +26,7 @@ from storage.errors import DamagedStoreError, DiskFailedError, DiskFullError, St
 from storage.files import FULL, DiskFiles
 from storage.kv import Batch, Snapshot
 from storage.lmdbentries import LONG, SHORT_BYTES_MAX, changed_rest, entry_of, opened, sealed
+from storage.lmdbpages import missing_page
 
 DATA_NAME: Final = "data.mdb"
 _COMPACTED: Final = "compacted.tmp"
@@ -106,7 +107,7 @@ class LMDB:
             if self._failed is not None:
                 raise self._failed
             try:
-                if self._used() * 2 > self._map_bytes():
+                if _used(self._env) * 2 > self._map_bytes():
                     self._grow()
                 while not self._committed(batch):
                     if not self._grow():
@@ -169,7 +170,7 @@ class LMDB:
         here = data.stat().st_size if data.exists() else 0
         while size < 2 * here and size < self._map_bytes_max:
             size = min(2 * size, self._map_bytes_max)
-        return lmdb.open(
+        env = lmdb.open(
             str(self._path),
             map_size=max(size, here),
             mode=0o600,
@@ -177,12 +178,26 @@ class LMDB:
             max_readers=limits.LMDB_READERS_MAX,
             max_spare_txns=limits.LMDB_SPARE_READERS,
         )
+        try:
+            self._require_all_pages(env, data)
+        except BaseException:
+            env.close()
+            raise
+        return env
+
+    def _require_all_pages(self, env: lmdb.Environment, data: Path) -> None:
+        """The kernel kills whoever reads behind the end of a mapped file, so look before."""
+        needed, here = _used(env), data.stat().st_size
+        if needed > here:
+            missing = missing_page(data, env.stat()["psize"])
+            if missing is not None:
+                raise DamagedStoreError(
+                    self._path,
+                    f"{DATA_NAME} has {here} of {needed} bytes: page {missing} is missing",
+                )
 
     def _map_bytes(self) -> int:
         return self._env.info()["map_size"]
-
-    def _used(self) -> int:
-        return (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
 
     def _grow(self) -> bool:
         """Double the map if nobody reads; whether it has grown. Readers look through the old one:
@@ -302,8 +317,12 @@ class _View:
         self, start: bytes, stop: bytes, *, reverse: bool, own: bool
     ) -> Iterator[tuple[bytes, bytes]]:
         try:
-            for entry, data in self._entries(start, stop, reverse=reverse):
+            low, high = start[:SHORT_BYTES_MAX], stop[:SHORT_BYTES_MAX] + LONG
+            for entry, data in self._entries(low, high, reverse=reverse):
+                # Before it may end the scan, for a damaged key may seem to lie behind the end.
                 pairs = opened(self._path, entry, data)
+                if entry < low or entry > high:
+                    return
                 for key, value in reversed(pairs) if reverse else pairs:
                     if start <= key < stop:
                         yield key, value
@@ -313,13 +332,8 @@ class _View:
             if own:
                 self.close()
 
-    def _entries(
-        self, start: bytes, stop: bytes, *, reverse: bool
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """The entries that hold keys of the range, and perhaps some beside it."""
-        if stop <= start:
-            return
-        low, high = start[:SHORT_BYTES_MAX], stop[:SHORT_BYTES_MAX] + LONG
+    def _entries(self, low: bytes, high: bytes, *, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
+        """The entries from the first on that may hold keys of the range, and those behind it."""
         with self._lock:
             cursor = self._transaction.cursor()
             if reverse:
@@ -329,12 +343,15 @@ class _View:
         while more:
             with self._lock:
                 entry, data = cursor.item()
-            if entry < low or entry > high:
-                return
             yield entry, data
             require(not self._closed, "the snapshot is closed")
             with self._lock:
                 more = cursor.prev() if reverse else cursor.next()
+
+
+def _used(env: lmdb.Environment) -> int:
+    """How many bytes the database has, whatever the length of its file."""
+    return (env.info()["last_pgno"] + 1) * env.stat()["psize"]
 
 
 def _typed(path: Path, operation: str, error: lmdb.Error | OSError) -> StorageError:

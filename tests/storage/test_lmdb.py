@@ -44,15 +44,6 @@ def put(kv: LMDB, **pairs: bytes) -> None:
     kv.write(batch, sync=True)
 
 
-def write(kv: LMDB, key: bytes, value: bytes | None) -> None:
-    batch = Batch()
-    if value is None:
-        batch.delete(key)
-    else:
-        batch.put(key, value)
-    kv.write(batch, sync=True)
-
-
 @settings(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -152,24 +143,6 @@ def test_a_flipped_bit_of_a_value_is_named_and_never_served(tmp_path: Path) -> N
             kv.get(b"key")
         with pytest.raises(DamagedStoreError):
             list(kv.scan(*ALL))
-
-
-@pytest.mark.parametrize("found", [b"other value", b"\xc1" * 11], ids=["a flip", "no msgpack"])
-def test_a_write_beside_a_damaged_long_key_seals_no_damage(tmp_path: Path, found: bytes) -> None:
-    stem, marked = b"k" * 510, b"right value"
-    path = tmp_path / "db"
-    with closing(LMDB(path)) as kv:
-        write(kv, stem + b"one", marked)
-    data = path / "data.mdb"
-    content = data.read_bytes()
-    start = content.index(marked) - (len(found) if found[0] == 0xC1 else 0)
-    data.write_bytes(content[:start] + found + content[start + len(found) :])
-    for value in (b"2", None):
-        with closing(LMDB(path)) as kv:
-            with pytest.raises(DamagedStoreError, match=stem.hex()):
-                write(kv, stem + b"two", value)
-            with pytest.raises(DamagedStoreError):
-                kv.get(stem + b"one")
 
 
 def test_what_is_no_database_is_damage(tmp_path: Path) -> None:
