@@ -275,7 +275,8 @@ class Effects:
     """What one step asks of the world, to be obeyed in the order of the fields.
 
     `persist` is durable BEFORE anything in `send` leaves, and before any later effect: a vote that
-    peers saw and we forgot in a crash is an equivocation. `dropped` names why input was ignored,
+    peers saw and we forgot in a crash is an equivocation. Only work (Build, Validate, Execute) may
+    be begun earlier, as its answer is stepped through later. `dropped` names why input was ignored,
     for counting.
     """
 

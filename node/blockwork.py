@@ -30,7 +30,7 @@ from medquorum.block import Header
 from medquorum.certificate import CommitCertificate
 from medquorum.codec import encode
 from medquorum.transaction import Transaction
-from node.bodies import Bodies, listed_ids
+from node.bodies import Bodies, read_ids
 from node.chain import Chain, ExecutedBlock
 from node.inbox import Inbox
 from node.ledger.blockcheck import check_block
@@ -283,7 +283,7 @@ class BlockWork:
         self._inbox.post(Validated(block_hash, reason))
 
     async def _check(self, block_hash: bytes, request: Validate) -> str:
-        tx_ids = await self._threads.ledger.run(listed_ids, request.header, request.body)
+        tx_ids = await read_ids(self._threads.ledger, request.header, request.body)
         if tx_ids is None:
             return BODY_MISMATCH
         if block_hash in self._valid:

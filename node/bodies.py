@@ -19,7 +19,12 @@ from medquorum.block import Header
 from medquorum.codec import decode
 from medquorum.errors import DecodeError
 from medquorum.transaction import Transaction
-from node.limits import FETCH_ATTEMPT_MS, FETCH_TXS_MAX, FETCHED_TXS_KEPT
+from node.limits import (
+    FETCH_ATTEMPT_MS,
+    FETCH_TXS_MAX,
+    FETCHED_TXS_KEPT,
+    INLINE_BODY_BYTES_MAX,
+)
 from node.mempool import Mempool
 from node.network import Network
 from node.threads import Worker
@@ -176,6 +181,13 @@ class Bodies:
             while len(self._fetched) > FETCHED_TXS_KEPT:
                 self._fetched.popitem(last=False)
             self.arrived(transaction)
+
+
+async def read_ids(worker: Worker, header: Header, body: bytes) -> tuple[bytes, ...] | None:
+    """See `listed_ids`. The way to a thread and back takes longer than a few hashes."""
+    if len(body) <= INLINE_BODY_BYTES_MAX:
+        return listed_ids(header, body)
+    return await worker.run(listed_ids, header, body)
 
 
 def listed_ids(header: Header, body: bytes) -> tuple[bytes, ...] | None:

@@ -1,6 +1,7 @@
 """The asynchronous shell around the driver:
 
-drain events, step, make durable on the writer thread, obey; compact the log when it has grown.
+drain events, step, begin the work, make durable on the writer thread, obey; compact the log when it
+has grown.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ async def run_consensus(
     round_ = driver.start()
     while True:
         if round_.needs_disk:
+            # The work that follows from a vote needs not wait for the vote's two or three syncs.
+            driver.begin(round_)
             started = monotonic()
             await writer.run(driver.make_durable, round_)
             durable(monotonic() - started)

@@ -3,6 +3,8 @@
 Synchronous, so that production and simulator run the same lines:
 
     step(events)         pure work: the engine steps, the effects are collected
+    begin(round)         starts the work that says nothing: blocks are built, checked and executed
+                         while the disk is waited for
     make_durable(round)  blocks: one append and fsync for all records, then the sign-state guard;
                          runs on the writer thread
     obey(round)          everything else, through the ports
@@ -10,14 +12,15 @@ Synchronous, so that production and simulator run the same lines:
     compact(records)     blocks: replaces it, on the writer thread
 
 Nothing of a round of events leaves the node before make_durable has returned (docs/spec/pbft.md,
-persistence rules).
+persistence rules). What `begin` has started answers with events, and the engine steps through those
+in a later round.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from consensus.engine import (
     Build,
@@ -30,6 +33,7 @@ from consensus.engine import (
     Execute,
     Halt,
     PeerFault,
+    Request,
     SetTimer,
     Validate,
 )
@@ -132,6 +136,8 @@ class Round:
     effects: list[Effects] = field(default_factory=list)
     records: list[bytes] = field(default_factory=list)
     votes: list[SignedVote] = field(default_factory=list)
+    begun: bool = False
+    """Whether its work is under way already."""
 
     @property
     def needs_disk(self) -> bool:
@@ -177,6 +183,13 @@ class Driver:
                 break
         return self._collect(effects)
 
+    def begin(self, round_: Round) -> None:
+        """Start the work of a round, before `make_durable`; without this call, `obey` does."""
+        round_.begun = True
+        for effects in round_.effects:
+            for request in effects.requests:
+                self._start(request)
+
     def make_durable(self, round_: Round) -> None:
         """Append the log records and save the vote positions.
 
@@ -192,7 +205,7 @@ class Driver:
     def obey(self, round_: Round) -> None:
         """Carry out the rest of the effects, each step's in the order of the fields of Effects."""
         for effects in round_.effects:
-            self._obey_one(effects)
+            self._obey_one(effects, begun=round_.begun)
 
     def checkpoint(self) -> list[bytes] | None:
         """What may replace the log now, if a height that stays undecided has made it large.
@@ -232,21 +245,30 @@ class Driver:
             self._guarded.add(vote)
             votes.append(vote)
 
-    def _obey_one(self, effects: Effects) -> None:
+    def _start(self, request: Request) -> None:
+        """Hand a request for work to whoever answers it."""
+        match request:
+            case Build():
+                self._ports.build(request)
+            case Validate():
+                self._ports.validate(request)
+            case Execute():
+                self._ports.execute(request)
+            case CatchUp():
+                pass
+            case _:
+                assert_never(request)
+
+    def _obey_one(self, effects: Effects, *, begun: bool) -> None:
         for send in effects.send:
             self._ports.send(send.to, send.message)
         for timer in effects.timers:
             self._ports.set_timer(timer)
         for request in effects.requests:
-            match request:
-                case Build():
-                    self._ports.build(request)
-                case Validate():
-                    self._ports.validate(request)
-                case Execute():
-                    self._ports.execute(request)
-                case CatchUp():
-                    self._ports.catch_up(request)
+            if isinstance(request, CatchUp):
+                self._ports.catch_up(request)
+            elif not begun:
+                self._start(request)
         if effects.decided is not None:
             self._ports.commit(effects.decided)
         for evidence in effects.evidence:

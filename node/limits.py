@@ -70,6 +70,8 @@ INBOX_EVENTS_MAX: Final = VALIDATORS_MAX * INBOX_PEER_EVENTS_MAX
 INBOX_PEER_BYTES_MAX: Final = 4 * 1024 * 1024
 """And their size: four of the largest proposals."""
 EXECUTIONS_KEPT: Final = 4
+INLINE_BODY_BYTES_MAX: Final = 2 * 1024
+"""A body of this size, some 60 transaction ids, is hashed on the event loop."""
 BLOCK_TIME_AHEAD_MS: Final = 5_000
 """How far a proposed block time may lie ahead of our own clock."""
 LOG_RECORDS_KEPT_BYTES: Final = 4 * 1024 * 1024

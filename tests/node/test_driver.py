@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from consensus.engine import (
+    CatchUp,
     Effects,
     EngineStatus,
     Event,
+    Execute,
     Halt,
     PeerFault,
     Send,
@@ -30,6 +32,7 @@ from consensus.messages import (
     vote_position,
 )
 from consensus.wishes import ReadAnswered
+from medquorum.block import Header
 from medquorum.invariants import InvariantBroken
 from node.driver import Driver
 from storage.signstate import SignedVote
@@ -37,6 +40,7 @@ from storage.signstate import SignedVote
 KEY = b"\x01" + bytes(32)
 HASH = bytes([7]) * 32
 SIGNATURE = b"\x01" + bytes(64)
+HEADER = Header(1, HASH, 5, 1, KEY, HASH, HASH, HASH, HASH, 0)
 RECORD = AcceptedRecord(5, 0, HASH)
 PREPARE = Prepare(5, 0, KEY, HASH, SIGNATURE)
 COMMIT = Commit(5, 0, KEY, HASH, HASH, SIGNATURE)
@@ -138,6 +142,26 @@ def test_votes_are_durable_before_they_leave() -> None:
     assert world.happened == ["append", "guard", "send"]
     assert world.appended == [encode_record(RECORD)]
     assert [vote.step for vote in world.voted] == [(5, 0, 2)]
+
+
+def test_work_begins_before_the_disk_is_waited_for_and_only_once() -> None:
+    world = World()
+    asked = (Execute(HEADER, b""), CatchUp(KEY, 9))
+    driver = drive(world, Effects(persist=(RECORD,), send=(Send(None, PREPARE),), requests=asked))
+    round_ = driver.step([WorkAvailable()])
+    driver.begin(round_)
+    assert world.happened == ["execute"]
+    driver.make_durable(round_)
+    driver.obey(round_)
+    # What others hear of waits: a catch-up asks them for blocks.
+    assert world.happened == ["execute", "append", "guard", "send", "catch_up"]
+
+
+def test_work_that_was_not_begun_is_obeyed_behind_what_is_said() -> None:
+    world = World()
+    asked = (Execute(HEADER, b""), CatchUp(KEY, 9))
+    run(drive(world, Effects(send=(Send(None, Status(5, 0)),), requests=asked)), 1)
+    assert world.happened == ["send", "execute", "catch_up"]
 
 
 def test_events_handled_together_share_one_write() -> None:
