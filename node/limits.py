@@ -152,6 +152,8 @@ RECEIPT_TXS_KEPT: Final = 10_000
 last block asked for is kept whatever its size. No block has more than so many.
 """
 RECEIPT_BLOCKS_KEPT: Final = 64
+SIGNED_HEIGHTS_KEPT: Final = 64
+"""Heights whose header, result, certificate and validators are kept in memory for more proofs."""
 EVENT_STREAMS_MAX: Final = 200
 VAULT_BLOB_BYTES_MAX: Final = 64 * 1024 * 1024
 VAULT_RELEASE_RECORDS_MAX: Final = 100

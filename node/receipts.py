@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from itertools import islice
 from threading import Lock
 
+from medquorum.codec import encode
 from medquorum.history import Certified, SetChange
 from medquorum.invariants import InvariantBroken
 from medquorum.limits import HISTORY_CHANGES_MAX
 from medquorum.receipt import BlockProofs
 from medquorum.transaction import TX_BYTES_MAX, Transaction
 from node.errors import GoneError
-from node.limits import RECEIPT_BLOCKS_KEPT, RECEIPT_TXS_KEPT
+from node.limits import RECEIPT_BLOCKS_KEPT, RECEIPT_TXS_KEPT, SIGNED_HEIGHTS_KEPT
 from storage.chain import ChainStore
 
 
@@ -71,6 +72,52 @@ class ReceiptBlocks:
             ):
                 _, gone = self._kept.popitem(last=False)
                 self._txs -= len(gone.transactions)
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What the validators of a height signed, and who they are: canonical bytes."""
+
+    header: bytes
+    result: bytes
+    certificate: bytes
+    validators: bytes
+
+
+class SignedHeights:
+    """Of the heights that were asked about last, what was signed: it is most of what a proof of an
+    entry holds, and the same in all proofs of a height. Threads may share it.
+    """
+
+    def __init__(self, heights_max: int = SIGNED_HEIGHTS_KEPT) -> None:
+        self._heights_max = heights_max
+        self._kept: OrderedDict[int, Signed] = OrderedDict()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        """How many are kept."""
+        return len(self._kept)
+
+    def at(self, blocks: ChainStore, height: int) -> Signed:
+        """What was signed at a height up to the tip. Raises GoneError if it is not here."""
+        with self._lock:
+            found = self._kept.get(height)
+        if found is not None:
+            return found
+        certified = certified_at(blocks, height)
+        if certified is None:
+            raise GoneError("the header", height, blocks.oldest_block())
+        found = Signed(
+            encode(certified.header),
+            encode(certified.result),
+            encode(certified.certificate),
+            encode(blocks.validators(height)),
+        )
+        with self._lock:
+            self._kept[height] = found
+            while len(self._kept) > self._heights_max:
+                self._kept.popitem(last=False)
+        return found
 
 
 def receipt_file(

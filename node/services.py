@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from node.receipts import ReceiptBlocks
+from node.receipts import ReceiptBlocks, SignedHeights
 
 if TYPE_CHECKING:
     # The types only: a handler's test need not load the consensus side of the daemon.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from node.pruning.background import PruningStatus
     from node.snapshots.fetching import Fetching
     from node.sync import SyncStatus
-    from node.threads import Worker
+    from node.threads import Readers
     from node.tracker import Tracker
     from node.vault.model import Release
     from p2p.model import PeerInfo
@@ -111,15 +111,15 @@ class Services:
     nothing was decided when it was called; it raises RefusedError. `halted` is why the node stopped
     voting for good, or None. `fetching` is the snapshot with which this node is about to begin, or
     None. `vault` is None if this node keeps no records, `backups` if it makes none, `pruner` in
-    tests and of a node that does not run. `receipts` saves work for more receipts of one block.
-    `now_ms` is the wall clock.
+    tests and of a node that does not run. `receipts` and `signed` save work for more receipts of
+    one block and more proofs of one height. `now_ms` is the wall clock.
     """
 
     chain: Chain
     pool: Mempool
     intake: Submitter
     tracker: Tracker
-    readers: Worker
+    readers: Readers
     metrics: Metrics
     disk: DiskGuard
     vault: Vault | None
@@ -140,6 +140,7 @@ class Services:
     backups: Backups | None = None
     pruner: Pruning | None = None
     receipts: ReceiptBlocks = field(default_factory=ReceiptBlocks)
+    signed: SignedHeights = field(default_factory=SignedHeights)
 
     def is_validator(self) -> bool:
         """Whether this node votes on the next height."""

@@ -16,11 +16,15 @@ write, one block is executed at a time, and the intake limits what waits for ver
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, ParamSpec, TypeVar
+from dataclasses import dataclass
+from typing import Final, ParamSpec, TypeVar, cast
 
 READER_THREADS: Final = 2
+BRIEFS_TOGETHER_MAX: Final = 16
+"""Short reads that travel to a thread together: the last one of them waits for all."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,6 +49,72 @@ class Worker:
         self._pool.shutdown(wait=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _Brief:
+    """A short call and whoever waits for it."""
+
+    call: Callable[[], object]
+    done: asyncio.Future[object]
+
+
+class Readers(Worker):
+    """The threads of reads. To go to a thread and back costs more than a small read itself, so
+    those that come together travel together.
+    """
+
+    def __init__(self, name: str = "reader", threads: int = READER_THREADS) -> None:
+        super().__init__(name, threads)
+        self._idle = threads
+        self._briefs: deque[_Brief] = deque()
+        self._will_look = False
+
+    async def brief(self, call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run `call`, which takes less than a millisecond, on a thread; perhaps after a few others
+        of its kind. How many wait is bounded by the requests that are answered at once.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[object] = loop.create_future()
+        self._briefs.append(_Brief(lambda: call(*args, **kwargs), done))
+        if not self._will_look:
+            self._will_look = True
+            loop.call_soon(self._hand_out, loop)
+        return cast(R, await done)
+
+    def _hand_out(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._will_look = False
+        while self._briefs and self._idle > 0:
+            together = [
+                self._briefs.popleft() for _ in range(min(len(self._briefs), BRIEFS_TOGETHER_MAX))
+            ]
+            self._idle -= 1
+            self._pool.submit(self._work, together, loop)
+
+    def _work(self, together: Sequence[_Brief], loop: asyncio.AbstractEventLoop) -> None:
+        """On a thread."""
+        ended: list[tuple[asyncio.Future[object], object, Exception | None]] = []
+        for brief in together:
+            try:
+                ended.append((brief.done, brief.call(), None))
+            except Exception as error:
+                ended.append((brief.done, None, error))
+        loop.call_soon_threadsafe(self._settle, ended, loop)
+
+    def _settle(
+        self,
+        ended: Sequence[tuple[asyncio.Future[object], object, Exception | None]],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._idle += 1
+        for done, found, error in ended:
+            if done.done():
+                continue  # whoever asked has gone
+            if error is None:
+                done.set_result(found)
+            else:
+                done.set_exception(error)
+        self._hand_out(loop)
+
+
 class Threads:
     """All worker threads of a node."""
 
@@ -52,7 +122,7 @@ class Threads:
         self.writer = Worker("writer")
         self.ledger = Worker("ledger")
         self.verifiers = Worker("verifier", verifiers)
-        self.readers = Worker("reader", READER_THREADS)
+        self.readers = Readers()
         self.vault = Worker("vault")
         self.snapshots = Worker("snapshots")
         self.pruning = Worker("pruning")

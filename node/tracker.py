@@ -21,7 +21,7 @@ from node.errors import RefusedError
 from node.ledger.codes import OK
 from node.limits import WAITERS_MAX
 from node.mempool import Mempool
-from node.threads import Worker
+from node.threads import Readers
 from storage.chain import ChainStore, CommittedBlock
 
 OUTCOMES_KEPT: Final = 50_000
@@ -75,7 +75,7 @@ class Tracker:
         self,
         chain: Chain,
         pool: Mempool,
-        readers: Worker,
+        readers: Readers,
         *,
         waiters_max: int = WAITERS_MAX,
         committed: Callable[[float], None] = lambda _seconds: None,
@@ -137,7 +137,7 @@ class Tracker:
         missing = [tx_id for tx_id in tx_ids if self._at_hand(tx_id) is None]
         stored: dict[bytes, TxStatus] = {}
         if missing:
-            stored = await self._readers.run(_stored, self._chain.blocks, missing)
+            stored = await self._readers.brief(_stored, self._chain.blocks, missing)
         # What was missing may have arrived or been committed while the thread was reading.
         return [self._at_hand(tx_id) or stored.get(tx_id) or self._gone(tx_id) for tx_id in tx_ids]
 

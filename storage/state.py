@@ -228,7 +228,8 @@ class StateStore:
         packed = layout.pack_namespace(namespace)
         with closing(self._kv.snapshot()) as snapshot:
             self._check_readable(snapshot, height)
-            head = head_at(snapshot, height)
+            newest = self._head
+            head = newest if newest.height == height else head_at(snapshot, height)
             value = value_at(snapshot, packed, key, height)
             siblings, leaf = walk(
                 packed,

@@ -46,7 +46,7 @@ class Metrics:
         self._requests = self._histogram(
             "rpc_request_duration_seconds", "From the first header to the answer", "route", "code"
         )
-        self._inflight = self._gauge("rpc_inflight", "Requests being answered")
+        self._gauge("rpc_inflight", "Requests being answered").set_function(lambda: self.inflight)
         self._streams = self._gauge("rpc_event_streams", "Open event streams")
         self._stream_ends = self._counter("rpc_event_streams_closed", "Ended streams", "reason")
         self._rejected = self._counter("mempool_rejected", "Refused submissions", "reason")
@@ -87,12 +87,10 @@ class Metrics:
         """Measure one request. `route` is the pattern of the path."""
         measured, started = Measured(), time.monotonic()
         self.inflight += 1
-        self._inflight.set(self.inflight)
         try:
             yield measured
         finally:
             self.inflight -= 1
-            self._inflight.set(self.inflight)
             self._requests.labels(route, str(measured.status)).observe(time.monotonic() - started)
 
     def rejected(self, code: str) -> None:

@@ -35,7 +35,7 @@ from node.rpc.app import make_rpc
 from node.rpc.middleware import Handler
 from node.services import Services
 from node.site import BoundedSite, connections_max, counting_logger
-from node.threads import READER_THREADS, Worker
+from node.threads import Readers
 from node.tracker import Tracker
 from node.version import VERSION
 from storage.kv import KV, Batch, Snapshot
@@ -100,7 +100,7 @@ async def serve(
 
     Raises OSError if the port is taken, IdentityError, DamagedStoreError.
     """
-    readers = Worker("readers", READER_THREADS)
+    readers = Readers()
     services = _services(data, readers, log)
     app = make_rpc(services, log)
     app.middlewares.append(_only_reads)
@@ -149,7 +149,7 @@ class _NoLeader:
         raise _refusal()
 
 
-def _services(data: Inspected, readers: Worker, log: FilteringBoundLogger) -> Services:
+def _services(data: Inspected, readers: Readers, log: FilteringBoundLogger) -> Services:
     chain = Chain(
         ReadOnly(data.kv),
         data.genesis,

@@ -82,7 +82,7 @@ def endpoint(route: AnyRoute, services: Services, large: LargeBodies) -> Handler
 
     async def handle(request: web.Request) -> web.StreamResponse:
         check_accept(request, route)
-        values = collect(request.query.items())
+        values = collect(request.query.items()) if request.rel_url.raw_query_string else {}
         params = decode_params(values if not route.free_params else common(values), route.params)
         waits = getattr(params, "timeout", 0.0)
         limit_s = None if route.stream else REQUEST_SECONDS_MAX + 2 * waits

@@ -11,6 +11,8 @@ REQUEST_SECONDS_MAX: Final = 15.0
 """From the first header to the answer, waits that the client asked for not counted."""
 HEADER_BYTES_MAX: Final = 8 * 1024
 PARAMS_MAX: Final = 32
+HOSTS_KEPT: Final = 64
+"""Host headers of which it is remembered whether they name this node."""
 BODY_BYTES_OVERHEAD: Final = 64
 """JSON around a transaction, or MessagePack around two byte strings."""
 BODY_BYTES_MAX: Final = 64 * 1024

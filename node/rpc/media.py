@@ -16,7 +16,7 @@ _ACCEPT_PARTS_MAX = 32
 def check_accept(request: web.Request, route: AnyRoute) -> None:
     """Raise NotAcceptableError unless the client takes what the route answers with."""
     header = request.headers.get("Accept", "")
-    if header.strip() == "":
+    if header in ("*/*", "") or header.strip() == "":
         return
     offered = {one.media for one in route.answers.values()} | {PROBLEM_TYPE}
     wanted = header.split(",")[:_ACCEPT_PARTS_MAX]

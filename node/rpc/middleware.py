@@ -7,8 +7,10 @@ No answer and no log line ever carries what an unexpected exception says: it may
 from __future__ import annotations
 
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from functools import lru_cache
 from ipaddress import ip_address
+from itertools import count
 from secrets import token_hex
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,13 +21,14 @@ from structlog.typing import FilteringBoundLogger
 
 from node.errors import RefusedError
 from node.rpc import problems
-from node.rpc.limits import REQUESTS_MAX
+from node.rpc.limits import HOSTS_KEPT, REQUESTS_MAX
 from node.services import Services
 
 HEIGHT_HEADER: Final = "MedQuorum-Height"
 CHAIN_HEADER: Final = "MedQuorum-Chain-Id"
 TRACE_ID: Final = web.RequestKey("trace_id", str)
 TRACE_BYTES: Final = 8
+TRACE_NUMBERS: Final = 1 << (4 * TRACE_BYTES)
 LOOPBACK_NAMES: Final = frozenset({"localhost"})
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -35,14 +38,18 @@ def make_middleware(services: Services, log: FilteringBoundLogger) -> Middleware
     """The one middleware of the API."""
     allowed = frozenset(host.lower() for host in services.allowed_hosts)
     metrics = services.metrics
+    # Few clients call a node by many names, and to look at one takes as long as a small read.
+    is_allowed = lru_cache(HOSTS_KEPT)(lambda header: host_allowed(header, allowed))
+    new_trace_id = trace_ids()
 
     @web.middleware
     async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
-        trace_id = token_hex(TRACE_BYTES)
+        trace_id = next(new_trace_id)
         request[TRACE_ID] = trace_id
         with metrics.request(_route_of(request)) as measured:
             try:
-                _check_host(request, allowed)
+                if not is_allowed(request.headers.get("Host", "")):
+                    raise RefusedError("policy_denied", "this node is not called by that host name")
                 if metrics.inflight > REQUESTS_MAX:
                     raise RefusedError(
                         "rate_limited", "too many requests at once", retry_after_ms=1_000
@@ -97,9 +104,13 @@ def host_allowed(header: str, allowed: frozenset[str]) -> bool:
         return False
 
 
-def _check_host(request: web.Request, allowed: frozenset[str]) -> None:
-    if not host_allowed(request.headers.get("Host", ""), allowed):
-        raise RefusedError("policy_denied", "this node is not called by that host name")
+def trace_ids() -> Iterator[str]:
+    """Names for requests: a random one of this start of the node, and a number. They find a line in
+    its log and are no secret, so they are not worth the kernel's randomness each time.
+    """
+    start = token_hex(TRACE_BYTES // 2)
+    for number in count(1):
+        yield f"{start}{number % TRACE_NUMBERS:08x}"
 
 
 def _route_of(request: web.Request) -> str:

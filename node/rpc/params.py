@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import TypeVar
 
 import msgspec
@@ -35,7 +36,7 @@ def collect(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def decode_params(values: Mapping[str, str], kind: type[StructT]) -> StructT:
     """The parameters as a `kind`. Raises FieldsError."""
-    fields = {field.encode_name: field.type for field in _fields(kind)}
+    fields = _fields(kind) if values else {}
     plain = {
         name: _value(name, text, fields[name]) if name in fields else text
         for name, text in values.items()
@@ -46,9 +47,12 @@ def decode_params(values: Mapping[str, str], kind: type[StructT]) -> StructT:
         raise _refusal(str(error)) from None
 
 
-def _fields(kind: type[msgspec.Struct]) -> tuple[shapes.Field, ...]:
+@cache
+def _fields(kind: type[msgspec.Struct]) -> Mapping[str, shapes.Type]:
+    """The types of the parameters by name: of as many kinds as routes and queries declare."""
     shape = shapes.type_info(kind)
-    return shape.fields if isinstance(shape, shapes.StructType) else ()
+    fields = shape.fields if isinstance(shape, shapes.StructType) else ()
+    return {field.encode_name: field.type for field in fields}
 
 
 def _value(name: str, text: str, shape: shapes.Type) -> object:

@@ -53,7 +53,7 @@ async def run_query(call: Call[Params]) -> web.StreamResponse:
     }
     params = decode_params(own, query.params)
     try:
-        height, result = await services.readers.run(
+        height, result = await services.readers.brief(
             read_consistently, services.chain, lambda state: view(query.run(params, state))
         )
     except TxError as error:

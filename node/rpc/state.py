@@ -10,13 +10,11 @@ from msgspec import UnsetType
 
 from medquorum.codec import encode
 from medquorum.encoding import to_base64url
-from node.chain import Chain
 from node.errors import GoneError
-from node.receipts import certified_at
-from node.rpc.blocks import AtHeightParams, check_height, found
+from node.rpc.blocks import AtHeightParams, check_height
 from node.rpc.errors import HeightError
 from node.rpc.routes import Answer, AnyRoute, Base64, Call, Hex, Route, answer
-from node.rpc.view import raw
+from node.services import Services
 from storage.errors import HeightAheadError, PrunedError
 
 
@@ -43,27 +41,27 @@ async def get_state(call: Call[AtHeightParams]) -> web.StreamResponse:
     check_height(height, tip)
     key = call.path_bytes("key")
     return answer(
-        await services.readers.run(_read, services.chain, call.path("namespace"), key, height)
+        await services.readers.brief(_read, services, call.path("namespace"), key, height)
     )
 
 
-def _read(chain: Chain, namespace: str, key: bytes, height: int) -> StateDocument:
-    certified = found(certified_at(chain.blocks, height), height, chain.blocks.oldest_block())
+def _read(services: Services, namespace: str, key: bytes, height: int) -> StateDocument:
+    chain = services.chain
+    signed = services.signed.at(chain.blocks, height)
     try:
         value, proof = chain.state.proof(namespace, key, height)
     except PrunedError as error:
         raise GoneError("the state", height, error.oldest) from None
     except HeightAheadError:
         raise HeightError("height_in_future", "that height is not here yet", height) from None
-    signed = raw(certified)
     return StateDocument(
         value=None if value is None else value.hex(),
         height=height,
         proof=to_base64url(encode(proof)),
-        header=signed.header,
-        result=signed.result,
-        certificate=signed.certificate,
-        validators=to_base64url(encode(chain.blocks.validators(height))),
+        header=to_base64url(signed.header),
+        result=to_base64url(signed.result),
+        certificate=to_base64url(signed.certificate),
+        validators=to_base64url(signed.validators),
     )
 
 

@@ -195,7 +195,7 @@ async def get_receipt(call: Call[Params]) -> web.StreamResponse:
     """The file that proves what became of a transaction."""
     tx_id = call.path_bytes("txid", HASH_BYTES)
     services = call.services
-    receipt = await services.readers.run(
+    receipt = await services.readers.brief(
         receipt_file, services.chain.blocks, tx_id, services.receipts
     )
     if receipt is None:

@@ -46,7 +46,7 @@ from node.preflight import Preflight
 from node.rpc.app import make_rpc
 from node.services import Services, Vault
 from node.sync import Heard, SyncStatus
-from node.threads import Threads, Worker
+from node.threads import Readers, Threads
 from node.tracker import Tracker
 from p2p.model import PeerInfo
 from storage.chain import CommittedBlock
@@ -137,7 +137,7 @@ class LocalNode:
         self.genesis = genesis
         self.chain = Chain(kv, genesis, Registry(BUILT_IN), keep_versions=100)
         self.threads = Threads(verifiers=1)
-        self.readers = Worker("reader", 2)
+        self.readers = Readers()
         self.evidence = EvidenceBook((), self.chain.chain_id, genesis.engine)
         self.pool = Mempool()
         self.journal = MempoolJournal(path / "mempool")
