@@ -13,7 +13,7 @@ import msgspec
 
 from storage import layout
 from storage.limits import STALE_CHUNK_KEYS_MAX, STATE_KEY_BYTES_MAX, STATE_NAMESPACE_BYTES_MAX
-from storage.pages import check_page
+from storage.pages import check_page, in_place
 
 _HEIGHT: Final = layout.HEIGHT_BYTES
 _PLACE: Final = _HEIGHT + 4
@@ -81,12 +81,12 @@ def _page(rest: bytes, value: bytes, tip: int) -> bool:
     name = _name_end(rest[_HEIGHT:])
     if not name or len(rest) <= _HEIGHT + name or layout.unpack_height(rest[:_HEIGHT]) > tip:
         return False
-    depth = rest[_HEIGHT + name]
+    depth, way = rest[_HEIGHT + name], rest[_HEIGHT + name + 1 :]
     try:
-        check_page(value)
+        page = check_page(value)
     except ValueError:
         return False
-    return depth <= 2 * _HASH and len(rest) == _HEIGHT + name + 1 + (depth + 1) // 2
+    return len(way) == (depth + 1) // 2 and in_place(page, depth, way)
 
 
 def _deleted(rest: bytes, value: bytes, tip: int) -> bool:

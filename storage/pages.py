@@ -44,6 +44,9 @@ SLOT_LEAVES_MAX: Final = 6
 PAGE_LEAVES_MIN: Final = 3
 """With this many leaves or fewer, and no page below, a page becomes a slot again."""
 
+DEPTHS: Final = 2 * PATH_BYTES
+"""How deep pages go: each takes half a byte of a path."""
+
 _HASH: Final = 32
 COUNTS: Final = 1024
 """Where a page says how many leaves each slot holds."""
@@ -97,6 +100,25 @@ def check_page(data: bytes) -> Page:
     if len(data) != size:
         raise ValueError(f"{len(data)} bytes where a page of the state tree has {size}")
     return data
+
+
+def in_place(page: Page, depth: int, way: bytes) -> bool:
+    """Whether a page can stand at `depth` on the way to the paths that begin with `way`, and its
+    leaves where they do: ascending, each in the slot of its path. Whoever hashes leaves, or looks
+    for one, relies on it.
+    """
+    if depth >= DEPTHS:
+        return False
+    here, last = page_key(b"", b"", depth, way), b""
+    for slot in range(SLOTS):
+        leaves = slot_leaves(page, slot)
+        for start in range(0, len(leaves), LEAF_BYTES):
+            path = leaves[start : start + PATH_BYTES]
+            led_to = page_key(b"", b"", depth, path), nibble(path, depth)
+            if path <= last or led_to != (here, slot):
+                return False
+            last = path
+    return True
 
 
 def node_hash(page: Page | bytearray, node: int) -> bytes:

@@ -14,8 +14,8 @@ from medquorum.statetree import key_path, value_hash
 from storage import layout, pages
 from storage.errors import DamagedStoreError
 from storage.kv import Reader, prefix_end
-from storage.pages import EMPTY, LEAF_BYTES, SLOTS, Page, check_page, page_key
-from storage.state import head_at, value_at
+from storage.pages import EMPTY, LEAF_BYTES, SLOTS, Page, page_key
+from storage.state import head_at, read_page, value_at
 from storage.statebuild import read_state
 from storage.tree import TreeRoot, walk
 from storage.unpacked import unpacked
@@ -99,10 +99,10 @@ class StateAudit:
             if damage.kind == "value":
                 yield damage
 
-    def _page(self, key: bytes, _depth: int) -> Page:
+    def _page(self, key: bytes, depth: int) -> Page:
         page = self._held.get(key)
         if page is None:
-            page = _read(self._reader, key)
+            page = _read(self._reader, key, depth)
             if len(self._held) >= self._pages_held_max:
                 self._held.clear()
             self._held[key] = page
@@ -130,7 +130,7 @@ class _PageWalk:
         """`way` has one nibble a byte."""
         key = page_key(version, self._packed, depth, path_of(way))
         try:
-            page = _read(self._reader, key)
+            page = _read(self._reader, key, depth)
         except DamagedStoreError as error:
             yield StateDamage("page", self._namespace, key, error.detail)
             return
@@ -173,14 +173,11 @@ def path_of(way: bytes) -> bytes:
     return bytes(high << 4 | low for high, low in zip(padded[::2], padded[1::2], strict=True))
 
 
-def _read(reader: Reader, key: bytes) -> Page:
-    data = reader.get(key)
-    if data is None:
-        raise DamagedStoreError("the database", "the page is missing")
-    try:
-        return check_page(data)
-    except ValueError as error:
-        raise DamagedStoreError("the database", str(error)) from None
+def _read(reader: Reader, key: bytes, depth: int) -> Page:
+    page = read_page(reader, key)
+    if not pages.in_place(page, depth, key[len(key) - (depth + 1) // 2 :]):
+        raise DamagedStoreError("the database", "its leaves are not where their paths lead")
+    return page
 
 
 def removed_since(reader: Reader, height: int) -> set[bytes]:

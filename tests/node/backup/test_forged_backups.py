@@ -25,7 +25,7 @@ from node.backup.format import BackupChunk, BackupManifest, ChunkRef, chunks_of,
 from node.backup.limits import CHUNK_BYTES_TARGET_MAX
 from node.backup.making import BackupWork
 from node.backup.restoring import choose, rebuild
-from storage import entries, layout
+from storage import entries, layout, pages
 from storage.chain import ChainStore
 from storage.kv import KV, Batch
 from storage.leveldb import LevelDB
@@ -116,6 +116,29 @@ def _stale(*keys: bytes) -> Callable[[Sound], Entries]:
     return lambda _: {listed: msgspec.msgpack.encode(list(keys))}
 
 
+def _misplaced(leaves: Callable[[bytes, int], tuple[int, bytes]]) -> Callable[[Sound], Entries]:
+    """A page of the latest state that says what it said, but for the leaves of one slot: which slot
+    and which leaves is told from one of its leaves and where that stands.
+    """
+
+    def forged(sound: Sound) -> Entries:
+        last = (key for key in sound.entries if key[:1] == layout.PAGE and key[9:][-1:] == b"\x00")
+        key = max(last, key=lambda key: key[:9])
+        page = bytearray(sound.entries[key])
+        held = next(slot for slot in range(pages.SLOTS) if pages.slot_leaves(page, slot))
+        slot, placed = leaves(pages.slot_leaves(page, held)[: pages.LEAF_BYTES], held)
+        hashed = pages.node_hash(page, pages.SLOTS + slot)
+        pages.set_leaves(page, slot, placed, hashed)
+        return {key: bytes(page)}
+
+    return forged
+
+
+def _too_deep(_: Sound) -> Entries:
+    empty = bytes(pages.empty_page())
+    return {layout.PAGE + layout.pack_height(TIP) + b"\x01a\x40" + bytes(32): empty}
+
+
 @pytest.mark.parametrize(
     "more",
     [
@@ -140,6 +163,9 @@ def _stale(*keys: bytes) -> Callable[[Sound], Entries]:
         pytest.param(lambda _: {layout.HEADER: b"1"}, id="a key without its rest"),
         pytest.param(lambda _: {layout.STATE + b"\x05a": b"1"}, id="half a namespace"),
         pytest.param(lambda _: {layout.TX + bytes(32): b"1"}, id="half a place"),
+        pytest.param(_misplaced(lambda leaf, slot: (slot, 3 * leaf)), id="equal leaves"),
+        pytest.param(_misplaced(lambda leaf, slot: (slot ^ 1, leaf)), id="a leaf elsewhere"),
+        pytest.param(_too_deep, id="a page deeper than paths"),
     ],
 )
 def test_what_is_no_entry_of_this_chain_is_refused_and_its_key_named(
@@ -150,6 +176,19 @@ def test_what_is_no_entry_of_this_chain_is_refused_and_its_key_named(
     with pytest.raises(FalseBackupError) as refused:
         restored(tmp_path, sound, manifest)
     assert next(iter(forged))[:64].hex() in str(refused.value)
+
+
+def test_a_page_that_no_check_has_seen_ends_no_migration(sound: Sound, tmp_path: Path) -> None:
+    """Layout 1 is brought forward before the state is proven, and looks for keys in its pages."""
+    forged = _misplaced(lambda leaf, slot: (slot, 3 * leaf))(sound)
+    ((key, page),) = forged.items()
+    slot = next(slot for slot in range(pages.SLOTS) if pages.slot_leaves(page, slot))
+    path = pages.slot_leaves(page, slot)[: pages.PATH_BYTES]
+    asked = layout.HISTORY + key[9:-1] + path + layout.pack_height(TIP)
+    old = {layout.FORMAT: layout.pack_height(1), asked: b"\x01gone"}
+    manifest = replace(write(tmp_path, sound, sound.entries | forged | old), layout=1)
+    with pytest.raises(FalseBackupError):
+        restored(tmp_path, sound, manifest)
 
 
 def mutants(sound: Sound, rounds: int) -> Iterator[Entries]:

@@ -10,7 +10,7 @@ import pytest
 
 from node.home import Home
 from node.ledger.runtime import ModuleContext
-from storage import layout
+from storage import layout, pages
 from storage.kv import Batch, prefix_end
 from storage.leveldb import LevelDB
 from storage.lock import DataDirLock
@@ -159,6 +159,20 @@ def test_no_bit_of_a_page_of_the_latest_tree_can_be_another(home: Home) -> None:
         assert parts & {"page", "value", "state"}, place
         flip(home, key, place)
     assert verify(home, "--deep")[0] == 0
+
+
+def test_a_page_with_equal_leaves_is_named_and_ends_no_verification(home: Home) -> None:
+    with opened(home) as kv:
+        key, page = max(kv.scan(layout.PAGE, prefix_end(layout.PAGE)), key=lambda pair: pair[0][:9])
+        forged = bytearray(page)
+        slot = next(slot for slot in range(pages.SLOTS) if pages.slot_leaves(page, slot))
+        leaf = pages.slot_leaves(page, slot)[: pages.LEAF_BYTES]
+        pages.set_leaves(forged, slot, 3 * leaf, pages.node_hash(page, pages.SLOTS + slot))
+        batch = Batch()
+        batch.put(key, bytes(forged))
+        kv.write(batch, sync=True)
+    parts = {part for part, _ in found(home, "--deep")}
+    assert {"database", "page"} <= parts
 
 
 def test_damage_beside_the_database_is_named(home: Home) -> None:
