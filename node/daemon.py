@@ -25,7 +25,7 @@ from medquorum.keys import SigningKey
 from node.app import Node, NodeKeys
 from node.backups import backup_directory, make_backups
 from node.config.load import Loaded
-from node.config.schema import Config, Devnet, Disk
+from node.config.schema import Config, Devnet
 from node.errors import (
     ChainReplaced,
     ConfigError,
@@ -36,7 +36,7 @@ from node.errors import (
 from node.home import Home
 from node.ledger.errors import UnservedCodeError
 from node.modules import installed_registry
-from node.ops.diskguard import DiskGuard, DiskLowError, Line, Lines
+from node.ops.diskguard import DiskGuard, DiskLowError, lines_of
 from node.ops.metrics import Metrics
 from node.pruning.making import make_pruner
 from node.run import Endpoints, run_node
@@ -212,7 +212,7 @@ def _prepare(
         node_keys = load_keys(home, config, genesis.chain_name, passphrase)
         home.data.mkdir(parents=True, exist_ok=True)
         disk = DiskGuard(
-            home.data, _lines(config.disk), check_seconds=config.disk.check_seconds, log=log
+            home.data, lines_of(config.disk), check_seconds=config.disk.check_seconds, log=log
         )
         disk.check()
         validator = None if node_keys.validator is None else node_keys.validator.public
@@ -277,7 +277,9 @@ def _services(home: Home, node: Node, disk: DiskGuard) -> Services:
         peers=node.transport.peers_info,
         halted=node.halt_reason,
         fetching=node.snapshots.fetching.status,
-        backups=make_backups(home, node, _lines(node.config.disk), software=f"medquorum/{VERSION}"),
+        backups=make_backups(
+            home, node, lines_of(node.config.disk), software=f"medquorum/{VERSION}"
+        ),
         pruner=make_pruner(node, _archive_directory(home, node.config)),
     )
 
@@ -331,14 +333,6 @@ def _leaves(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return [leaf for part in error.exceptions for leaf in _leaves(part)]
     return [error]
-
-
-def _lines(disk: Disk) -> Lines:
-    return Lines(
-        warn=Line(disk.warn_bytes, disk.warn_percent),
-        refuse=Line(disk.refuse_bytes, disk.refuse_percent),
-        stop=Line(disk.stop_bytes, disk.stop_percent),
-    )
 
 
 def _clock(offset_ms: int) -> Callable[[], int]:

@@ -8,7 +8,7 @@ scratch directory, which are worthless after a crash.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -57,12 +57,16 @@ class StateBuilder:
         scratch: Path,
         *,
         held_bytes_max: int = BUILD_LEAVES_HELD_BYTES,
+        before_write: Callable[[], None] = lambda: None,
     ) -> None:
-        """`scratch` is a directory that exists and is empty."""
+        """`scratch` is a directory that exists and is empty. `before_write` is called before the
+        disk gets some MiB, and may raise what ends the building.
+        """
         self._kv = kv
+        self._before_write = before_write
         self._height = height
         self._version = layout.pack_height(height)
-        self._groups = _Groups(scratch, held_bytes_max)
+        self._groups = _Groups(scratch, held_bytes_max, before_write)
         self._trees: dict[str, TreeRoot] = {}
         self._namespace = ""
         self._last_key = b""
@@ -126,6 +130,7 @@ class StateBuilder:
             self._flush()
 
     def _flush(self) -> None:
+        self._before_write()
         self._kv.write(self._batch, sync=False)
         self._batch, self._batch_bytes = Batch(), 0
 
@@ -133,8 +138,11 @@ class StateBuilder:
 class _Groups:
     """Leaves by the first byte of their path."""
 
-    def __init__(self, scratch: Path, held_bytes_max: int) -> None:
+    def __init__(
+        self, scratch: Path, held_bytes_max: int, before_write: Callable[[], None]
+    ) -> None:
         self._files = DiskFiles()
+        self._before_write = before_write
         self._scratch = scratch
         self._held_bytes_max = held_bytes_max
         self._held = [bytearray() for _ in range(_GROUPS)]
@@ -169,6 +177,7 @@ class _Groups:
         return sorted((leaf[:PATH_BYTES], leaf) for leaf in leaves)
 
     def _spill(self) -> None:
+        self._before_write()
         self._spilled = True
         for group, held in enumerate(self._held):
             if held:

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
+from node.config.schema import Disk
 from node.errors import NodeError
 
 PERCENT: Final = 100
@@ -168,6 +169,26 @@ def measure(path: Path, lines: Lines, statvfs: Callable[[Path], StatVfs] = os.st
         if free_bytes < line.bytes or lowest < line.percent:
             level = reached
     return DiskState(level, free_bytes, free_percent, free_inodes_percent)
+
+
+def room_above(path: Path, line: Line, statvfs: Callable[[Path], StatVfs] = os.statvfs) -> int:
+    """How many bytes may be written to the file system that holds `path` before `line` is crossed;
+    0 if it is, also by its inodes. Raises OSError.
+    """
+    found = statvfs(path)
+    if _percent(found.f_favail, found.f_files) < line.percent:
+        return 0
+    lowest = max(line.bytes, found.f_blocks * found.f_frsize * line.percent / PERCENT)
+    return max(0, int(found.f_bavail * found.f_frsize - lowest))
+
+
+def lines_of(disk: Disk) -> Lines:
+    """Those that the configuration draws."""
+    return Lines(
+        warn=Line(disk.warn_bytes, disk.warn_percent),
+        refuse=Line(disk.refuse_bytes, disk.refuse_percent),
+        stop=Line(disk.stop_bytes, disk.stop_percent),
+    )
 
 
 def _percent(part: int, whole: int) -> float:

@@ -48,12 +48,15 @@ def build_chain(
     genesis: Genesis,
     registry: Registry,
     open_kv: OpenKV,
+    require_room: Callable[[], None] = lambda: None,
 ) -> None:
     """Build at `path` the database of a chain whose first block stands on this snapshot. All chunks
-    are in `files`. On return it is proven, durable and closed. Takes seconds for each 10^5 keys.
+    are in `files`. On return it is proven, durable and closed; if this raises, nothing is left.
+    Takes seconds for each 10^5 keys.
 
-    Raises FalseSnapshotError, BlobNotFoundError or DamagedBlobError for a chunk that is not (or no
-    longer) here, DiskError.
+    `require_room` is called every few MiB and raises if no more may be written: how large the
+    database will be cannot be told from the chunks. Raises what it raises, FalseSnapshotError,
+    BlobNotFoundError or DamagedBlobError for a chunk that is not (or no longer) here, DiskError.
     """
     scratch = _scratch(path)
     for left in (path, scratch):
@@ -63,14 +66,18 @@ def build_chain(
         with closing(open_kv(path)) as kv:
             verify_head(head, genesis)
             _found(kv, head, genesis, registry)
-            _fill_past(kv, head, files)
+            _fill_past(kv, head, files, require_room)
             last = Batch()
-            _fill_state(kv, head, files, scratch, last)
+            _fill_state(kv, head, files, scratch, last, require_room=require_room)
             stage_beginning(last, head.certified())
             kv.write(last, sync=True)
             _check_opens(kv, genesis, registry)
     except (DecodeError, VerificationError) as error:
+        shutil.rmtree(path, ignore_errors=True)
         raise FalseSnapshotError(getattr(error, "reason", "chunk"), str(error)) from None
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -101,10 +108,18 @@ def build_ready(
     genesis: Genesis,
     registry: Registry,
     open_kv: OpenKV,
+    require_room: Callable[[], None],
 ) -> None:
     """Build a chain that the next start of the node takes. Raises what `build_chain` raises."""
-    building = home.chain_building
-    build_chain(building, head, files, genesis=genesis, registry=registry, open_kv=open_kv)
+    build_chain(
+        home.chain_building,
+        head,
+        files,
+        genesis=genesis,
+        registry=registry,
+        open_kv=open_kv,
+        require_room=require_room,
+    )
     mark_ready(home)
 
 
@@ -125,10 +140,10 @@ def verify_snapshot(
     with closing(open_kv(scratch / "kv")) as kv:
         try:
             verify_head(head, genesis)
-            _fill_past(kv, head, files)
+            _fill_past(kv, head, files, _no_limit)
             leaves = scratch / "leaves"
             leaves.mkdir()
-            return _fill_state(kv, head, files, leaves, Batch())
+            return _fill_state(kv, head, files, leaves, Batch(), require_room=_no_limit)
         except (DecodeError, VerificationError) as error:
             raise FalseSnapshotError(getattr(error, "reason", "chunk"), str(error)) from None
 
@@ -151,9 +166,16 @@ def _found(kv: KV, head: SnapshotHead, genesis: Genesis, registry: Registry) -> 
     kv.write(batch, sync=False)
 
 
-def _fill_past(kv: KV, head: SnapshotHead, files: SnapshotFiles) -> None:
+def _no_limit() -> None:
+    """An operator asked for it, and looks at the disk himself."""
+
+
+def _fill_past(
+    kv: KV, head: SnapshotHead, files: SnapshotFiles, require_room: Callable[[], None]
+) -> None:
     check = PastCheck(head.manifest)
     for data in _contents(files, head.manifest.past):
+        require_room()
         batch = Batch()
         for past in decode(PastChunk, data, size_max=CHUNK_BYTES_MAX).heights:
             check.next(past)
@@ -163,9 +185,15 @@ def _fill_past(kv: KV, head: SnapshotHead, files: SnapshotFiles) -> None:
 
 
 def _fill_state(
-    kv: KV, head: SnapshotHead, files: SnapshotFiles, scratch: Path, last: Batch
+    kv: KV,
+    head: SnapshotHead,
+    files: SnapshotFiles,
+    scratch: Path,
+    last: Batch,
+    *,
+    require_room: Callable[[], None],
 ) -> int:
-    builder = StateBuilder(kv, head.manifest.height, scratch)
+    builder = StateBuilder(kv, head.manifest.height, scratch, before_write=require_room)
     count = 0
     for data in _contents(files, head.manifest.state):
         chunk = decode(StateChunk, data, size_max=CHUNK_BYTES_MAX)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -40,7 +41,7 @@ from node.snapshots.limits import (
 from node.snapshots.making import sweep_unneeded
 from node.threads import Worker
 from node.wire import Snapshots
-from storage.errors import BlobNotFoundError, DamagedBlobError
+from storage.errors import BlobNotFoundError, DamagedBlobError, DiskFullError
 from storage.snapshots import SnapshotFiles, SnapshotName
 
 Found = dict[SnapshotName, list[bytes]]
@@ -60,9 +61,10 @@ class StateSync:
     """Lives on the event loop. `run` is called once.
 
     `height` is our tip. `build` makes the chain of a proven head whose chunks are here, ready to
-    take the place of ours; it runs on `worker` and raises FalseSnapshotError. `room` is how many
-    bytes there may be of chunks: a head proves which state was certified, and not how many chunks
-    it takes, so that whoever makes it could fill the disk.
+    take the place of ours; it runs on `worker`, raises FalseSnapshotError, and DiskFullError before
+    it takes more than `room`. That is how many bytes may still be written: a head proves which
+    state was certified, and not how many chunks it takes, so that whoever makes it could fill the
+    disk.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class StateSync:
         self._refuted: set[bytes] = set()
         self._caught: set[bytes] = set()
         self._fetched = 0
+        self._full = False
         self._status: Fetching | None = None
 
     def status(self) -> Fetching | None:
@@ -183,14 +186,31 @@ class StateSync:
 
     async def _take(self, name: SnapshotName, offering: Sequence[bytes]) -> bool:
         """Fetch a snapshot, prove it and build a chain from it. Whether that worked."""
-        self._fetched = 0
+        self._fetched, self._full = 0, False
         self._log.info("state_sync", height=name.height, digest=name.digest, count=len(offering))
         head = await self._head(name, offering)
-        if head is None or not self._fits(head) or not await self._fetch(head, offering):
+        if head is None:
             return False
+        missing = await self._worker.run(self._missing, head)
+        if not self._fits(head, missing):
+            await self._too_large(head)
+            return False
+        if not await self._fetch(head, missing, offering):
+            if self._full:
+                await self._too_large(head)
+            return False
+        if not await self._built(head, offering):
+            return False
+        # For others; ours is ready all the same.
+        with suppress(DiskFullError):
+            await self._worker.run(self._files.keep, name, encode(head))
+        return True
+
+    async def _built(self, head: SnapshotHead, offering: Sequence[bytes]) -> bool:
+        """Build a chain from what is here. Whether that worked."""
+        name = head.manifest.name()
         try:
             await self._worker.run(self._build, head)
-            await self._worker.run(self._files.keep, name, encode(head))
         except FalseSnapshotError as error:
             self._log.error(
                 "snapshot_refuted", height=name.height, digest=name.digest, detail=str(error)
@@ -199,6 +219,9 @@ class StateSync:
             for peer in offering:
                 self._punish(peer, f"false_{error.reason}")
             await self._forget()
+            return False
+        except DiskFullError:
+            await self._too_large(head)
             return False
         except (BlobNotFoundError, DamagedBlobError) as error:
             # Our own disk lost what was checked when it came: fetch it again.
@@ -230,17 +253,18 @@ class StateSync:
         if self._height() == 0:
             await self._worker.run(sweep_unneeded, self._files)
 
-    def _fits(self, head: SnapshotHead) -> bool:
-        """Whether there is room for it. If not, others may be smaller, or blocks are fetched."""
-        size, room = sum(ref.size for ref in head.manifest.chunks()), self._room()
-        if size <= room:
-            return True
-        digest = head.manifest.digest()
-        self._log.warning(
-            "snapshot_too_large", height=head.manifest.height, digest=digest, bytes=size
-        )
+    def _fits(self, head: SnapshotHead, missing: Sequence[ChunkRef]) -> bool:
+        """Whether there may be room for what is missing, and for a database of everything."""
+        coming = sum(ref.size for ref in missing)
+        return coming + sum(ref.size for ref in head.manifest.chunks()) <= self._room()
+
+    async def _too_large(self, head: SnapshotHead) -> None:
+        """There is no room for it. Others may be smaller, or blocks are fetched."""
+        manifest = head.manifest
+        digest, size = manifest.digest(), sum(ref.size for ref in manifest.chunks())
+        self._log.warning("snapshot_too_large", height=manifest.height, digest=digest, bytes=size)
         self._refuted.add(digest)
-        return False
+        await self._forget()
 
     def _proven(self, name: SnapshotName, data: bytes) -> SnapshotHead:
         head = decode(SnapshotHead, data, size_max=HEAD_BYTES_MAX)
@@ -249,17 +273,20 @@ class StateSync:
         verify_head(head, self._genesis)
         return head
 
-    async def _fetch(self, head: SnapshotHead, offering: Sequence[bytes]) -> bool:
-        """Have all chunks here, from everybody who offers them at once. False if nobody is left.
+    async def _fetch(
+        self, head: SnapshotHead, missing: Iterable[ChunkRef], offering: Sequence[bytes]
+    ) -> bool:
+        """Have all chunks here, from everybody who offers them at once. False if nobody is left, or
+        no room.
 
         What an interrupted fetch, or another snapshot, left here is not asked for again.
         """
-        todo = deque(await self._worker.run(self._missing, head))
+        todo = deque(missing)
         total = len(todo)
         chunks = len(head.manifest.chunks())
         self._status = Fetching(head.manifest.height, chunks, chunks - total)
         able = list(offering)
-        while todo and able:
+        while todo and able and not self._full:
             asking = [peer for _ in range(PEER_CHUNKS_MAX) for peer in able]
             passed_over: set[bytes] = set()
             async with asyncio.TaskGroup() as group:
@@ -277,14 +304,17 @@ class StateSync:
     ) -> None:
         """Fetch from one peer, one chunk after the other, until none is left to begin."""
         silences = 0
-        while todo and peer not in passed_over:
+        while todo and peer not in passed_over and not self._full:
             ref = todo.popleft()
             data = await self.questions.chunk(peer, ref.hash)
             if data and sha256(data).digest() == ref.hash and len(data) == ref.size:
-                await self._worker.run(self._files.chunks.put, data)
-                silences = 0
-                self._count(total)
-                continue
+                if await self._worker.run(self._put, data):
+                    silences = 0
+                    self._count(total)
+                    continue
+                self._full = True
+                todo.append(ref)
+                return
             todo.append(ref)
             if data is None:
                 silences += 1
@@ -296,6 +326,16 @@ class StateSync:
             else:
                 self._punish(peer, "bad_snapshot_chunk")
             passed_over.add(peer)
+
+    def _put(self, chunk: bytes) -> bool:
+        """Keep a chunk if there is room for it."""
+        if len(chunk) > self._room():
+            return False
+        try:
+            self._files.chunks.put(chunk)
+        except DiskFullError:
+            return False
+        return True
 
     def _punish(self, peer: bytes, reason: str) -> None:
         """Who was caught is asked no more: a ban ends, and the lies would begin again."""

@@ -5,7 +5,6 @@ one of its peers'.
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from node.config.schema import Config
 from node.home import Home
 from node.network import Network
+from node.ops.diskguard import lines_of, room_above
 from node.snapshots.beginning import build_ready
 from node.snapshots.fetching import StateSync
 from node.snapshots.format import SnapshotHead
@@ -22,12 +22,8 @@ from node.snapshots.serving import SnapshotServer
 from node.stores import Stores, open_database
 from node.threads import Worker
 from node.wire import FrameKind
+from storage.errors import DiskFullError
 from storage.kv import KV
-
-
-def free_bytes(path: Path) -> int:
-    """What the file system of `path` has left for us."""
-    return shutil.disk_usage(path).free
 
 
 class Sharing:
@@ -87,8 +83,13 @@ class Sharing:
         return self._chain.tip.height
 
     def _room(self) -> int:
-        """Beside the chunks stands the database that is built from them."""
-        return free_bytes(self._home.data) // 2
+        """What the disk has left above the line at which new work is refused."""
+        return room_above(self._home.data, lines_of(self._config.disk).refuse)
+
+    def _require_room(self) -> None:
+        """Raise DiskFullError long before the disk is full: the node has to go on without it."""
+        if self._room() == 0:
+            raise DiskFullError(self._home.data, "build", "the rest is for what the node does else")
 
     def _build(self, head: SnapshotHead) -> None:
         build_ready(
@@ -98,6 +99,7 @@ class Sharing:
             genesis=self._chain.genesis,
             registry=self._chain.registry,
             open_kv=self._open,
+            require_room=self._require_room,
         )
 
     def _open(self, path: Path) -> KV:

@@ -24,7 +24,7 @@ from medquorum.keys import SigningKey, derive_seed, possession_bytes
 from medquorum.quorum import EngineName
 from medquorum.transaction import Operation, Transaction, build, sign
 from node.app import Node, NodeKeys
-from node.config.schema import P2P, Config, Consensus, Snapshots, Sync
+from node.config.schema import P2P, Config, Consensus, Disk, Snapshots, Sync
 from node.consensus_loop import run_consensus
 from node.errors import ChainReplaced, StopNode
 from node.home import Home
@@ -255,6 +255,7 @@ class Cluster:
             consensus=Consensus(round_ms=2_000),
             snapshots=self.snapshots,
             sync=self.sync,
+            disk=Disk(refuse_bytes=0, refuse_percent=0),  # on whatever machine this runs
         )
         stores = open_stores(home, config, self.genesis, Registry(BUILT_IN), keys.validator.public)
         return Node(

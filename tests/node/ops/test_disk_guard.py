@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from node.ops.diskguard import DiskGuard, DiskLevel, DiskLowError, Line, Lines
+from node.ops.diskguard import DiskGuard, DiskLevel, DiskLowError, Line, Lines, room_above
 from tests.support.daemon import FakeDisk
 
 GIB = 1024**3
@@ -66,6 +66,27 @@ def test_each_line_fires_by_bytes_by_percent_and_by_inodes(
     found = guard(disk)
     assert found.state.level is level
     assert found.refuses == (level >= DiskLevel.REFUSE)
+
+
+@pytest.mark.parametrize(
+    ("disk", "gib"),
+    [
+        (disk_of(100, size_gib=100), 95),
+        (disk_of(5, size_gib=100), 0),
+        (disk_of(1, size_gib=100), 0),
+        (disk_of(3, size_gib=4), 2),
+        (disk_of(100, size_gib=100, free_inodes=49_999), 0),
+    ],
+)
+def test_the_room_above_a_line_ends_where_the_line_is_crossed(disk: FakeDisk, gib: int) -> None:
+    room = room_above(Path("/data"), LINES.refuse, lambda _path: disk)
+    assert room == gib * GIB
+    used = FakeDisk(
+        f_blocks=disk.f_blocks,
+        f_bavail=disk.f_bavail - room // 1024,
+        f_favail=disk.f_favail,
+    )
+    assert room_above(Path("/data"), LINES.refuse, lambda _path: used) == 0
 
 
 def test_a_node_does_not_start_below_the_stop_line() -> None:

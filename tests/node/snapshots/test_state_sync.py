@@ -231,7 +231,7 @@ async def test_one_that_would_fill_the_disk_is_not_begun(
         head = load_head(files, files.names()[-1])
         assert head is not None
         size = sum(ref.size for ref in head.manifest.chunks())
-        monkeypatch.setattr("node.snapshots.sharing.free_bytes", lambda _: 2 * size - 1)
+        monkeypatch.setattr("node.snapshots.sharing.room_above", lambda *_: 2 * size - 1)
         asked: list[bytes] = []
 
         async def noted(peer: bytes, _payload: bytes) -> None:
@@ -245,6 +245,36 @@ async def test_one_that_would_fill_the_disk_is_not_begun(
         assert await late.tracker.wait_height(HEIGHT, WAIT_S)
         assert (found, asked) == ([], [])
         assert late.chain.blocks.oldest_block() == 1
+
+
+@pytest.mark.parametrize("during", ["fetching", "building"])
+async def test_one_that_takes_more_room_than_its_chunks_told_gives_way_to_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, during: str
+) -> None:
+    async with three_with_snapshots(tmp_path) as cluster:
+        home = cluster.home(LATE)
+        (name,) = cluster.node(0).stores.snapshots.names()
+        cluster.snapshots = Snapshots(interval_heights=0)  # so that it makes none of its own
+        ended: list[bool] = []
+
+        def room(*_what: object) -> int:
+            building = home.chain_building.exists()
+            ended.append(building if during == "building" else len(ended) == 3)
+            return 0 if ended[-1] else 10**9
+
+        monkeypatch.setattr("node.snapshots.sharing.room_above", room)
+        await cluster.start(LATE)
+        late = cluster.node(LATE)
+        found = reasons(late, monkeypatch)
+        assert await late.tracker.wait_height(HEIGHT, WAIT_S)
+        assert found == []
+        assert any(ended)
+        assert late.chain.blocks.oldest_block() == 1
+        # Nothing of it stays, nor is it tried again by the next start of the search.
+        assert not home.chain_building.exists()
+        assert not home.chain_ready.exists()
+        assert list(late.stores.snapshots.chunks.ids()) == []
+        assert late.snapshots.fetching._refuted == {name.digest}
 
 
 async def test_one_who_offers_ever_new_ones_and_finishes_none_is_not_followed_for_ever(
@@ -323,6 +353,7 @@ async def test_a_head_that_proves_nothing_costs_its_sender_the_connection(
 async def test_an_interrupted_transfer_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also if there is just the room for what is missing, and for the database."""
     async with three_with_snapshots(tmp_path) as cluster:
         asked: list[bytes] = []
         halfway = asyncio.Event()
@@ -348,6 +379,10 @@ async def test_an_interrupted_transfer_goes_on_where_it_was(
         assert (fetching.height, fetching.chunks) == (INTERVAL, len(head.manifest.chunks()))
         await cluster.stop(LATE)
         here = set(chunks.ids())
+        refs = {ref.hash: ref.size for ref in head.manifest.chunks()}
+        room = sum(ref.size for ref in head.manifest.chunks())
+        room += sum(size for chunk, size in refs.items() if chunk not in here)
+        monkeypatch.setattr("node.snapshots.sharing.room_above", lambda *_: room)
         asked.clear()
         halfway.set()
         await cluster.start(LATE)
