@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 
 from medquorum.errors import DecodeError
 from medquorum.transaction import Transaction
-from storage.errors import DiskError
 from storage.journal import MempoolJournal
 
 
@@ -48,7 +47,8 @@ class PendingLog:
         """Write those that are not here yet; with `sync`, all of them are on the disk on return,
         also those that were kept before without it.
 
-        Raises JournalFullError or a DiskError: then those that were not here before are not kept.
+        Raises JournalFullError or DiskFullError: then those that were not here before are not kept.
+        Raises DiskFailedError, which no journal survives: then nobody knows.
         """
         new = {tx.id: tx.raw for tx in transactions if tx.id not in self._positions}
         if new:
@@ -57,18 +57,8 @@ class PendingLog:
             self._unsynced.update(new)
         if not sync or self._unsynced.isdisjoint(tx.id for tx in transactions):
             return
-        try:
-            self._journal.sync()
-        except DiskError:
-            self._take_back(new)
-            raise
+        self._journal.sync()
         self._unsynced.clear()
-
-    def _take_back(self, tx_ids: Iterable[bytes]) -> None:
-        """They were refused: a restart must not find them."""
-        positions = [self._positions.pop(tx_id) for tx_id in tx_ids]
-        self._unsynced.difference_update(tx_ids)
-        self._journal.retract(positions)
 
     def release(self, tx_ids: Iterable[bytes]) -> None:
         """They are committed, expired or refused: forget them."""

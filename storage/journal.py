@@ -123,18 +123,19 @@ class MempoolJournal:
             try:
                 positions += self._append_group(group)
             except DiskError:
-                if self._current is not None:
-                    self._cut(self._current.number, self._current.count)
-                self.retract(positions)
+                if self._failed is None:
+                    self._retract(positions)
                 raise
         return tuple(positions)
 
-    def retract(self, positions: Sequence[int]) -> None:
-        """Take back the items appended last: no restart replays them (J5). They were all that one
-        call appended, and nothing was appended since.
+    def _retract(self, positions: Sequence[int]) -> None:
+        """Take back what one call wrote before it failed, these items and half a one: no restart
+        replays them (J5).
 
         Raises DiskFailedError, and is of no use afterwards, if the disk does not even do that.
         """
+        if self._current is not None:
+            self._cut(self._current.number, self._current.count)
         first_of = {position >> _INDEX_BITS: position for position in reversed(positions)}
         for number, first in first_of.items():
             self._cut(number, first & _INDEX_MASK)
@@ -167,16 +168,17 @@ class MempoolJournal:
     def sync(self) -> None:
         """Return when everything appended is on the disk.
 
-        Raises DiskFailedError, DiskFullError; then it is not known.
+        Raises DiskFailedError, whatever the reason; then it is not known, and never will be: the
+        kernel may have dropped the data, and another sync would report success (D1).
         """
         self._check_usable()
         if self._current is not None and self._unsynced:
             try:
                 self._current.file.sync()
                 self._unsynced = False
-            except DiskFailedError as error:
-                self._failed = error
-                raise
+            except DiskError as error:
+                self._failed = DiskFailedError(error.path, "sync", error.detail)
+                raise self._failed from error
 
     def replay(self) -> Iterator[tuple[int, bytes]]:
         """Position and content of every item in the segments that were not deleted, in order (J2).

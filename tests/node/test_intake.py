@@ -29,23 +29,34 @@ from tests.support.people import enrolment
 
 
 class HeldJournal(MempoolJournal):
-    """A journal whose next sync waits until it is let go, and then perhaps fails."""
+    """A journal whose next sync waits until it is let go; or its next append, which fails then."""
+
+    failure: Exception | None = None
 
     def hold(self, failure: Exception | None = None) -> None:
-        """From now on."""
+        """From now on. No failed sync is survived, but a failed append is."""
         self.let_go, self.begun = threading.Event(), threading.Event()
         self.failure = failure
+
+    @override
+    def append(self, items: Sequence[bytes]) -> tuple[int, ...]:
+        """As the journal's."""
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            self._wait()
+            raise failure
+        return super().append(items)
 
     @override
     def sync(self) -> None:
         """As the journal's."""
         if hasattr(self, "let_go"):
-            self.begun.set()
-            self.let_go.wait(20)
-            failure, self.failure = self.failure, None
-            if failure is not None:
-                raise failure
+            self._wait()
         super().sync()
+
+    def _wait(self) -> None:
+        self.begun.set()
+        self.let_go.wait(20)
 
 
 @asynccontextmanager
@@ -213,12 +224,12 @@ async def test_the_same_nonce_with_another_body_is_another_transaction(tmp_path:
         assert set(block.tx_ids) == {tx.id for tx in nonces}
 
 
-def test_a_failed_sync_keeps_nothing_of_that_call(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_nothing_of_that_call(tmp_path: Path) -> None:
     [a, b] = [make_transaction(bytes(32), key_of("x"), n, valid_until=9) for n in (1, 2)]
     journal = HeldJournal(tmp_path)
     pending = PendingLog(journal)
     pending.keep([a], sync=True)
-    journal.hold(DiskFullError(tmp_path, "sync", "full"))
+    journal.hold(DiskFullError(tmp_path, "write", "full"))
     journal.let_go.set()
     with pytest.raises(DiskFullError):
         pending.keep([a, b], sync=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.errors import DiskFailedError, DiskFullError, FormatError, JournalFullError
+from storage.errors import DiskError, DiskFailedError, DiskFullError, FormatError, JournalFullError
 from storage.files import replace_file
 from storage.journal import MempoolJournal
 from tests.support.fake_disk import FakeDisk
@@ -175,11 +175,14 @@ def test_j5_what_a_full_disk_refused_does_not_come_back_after_a_restart() -> Non
     assert _replayed(_open(disk)) == [b"kept"]
 
 
-def test_j5_what_is_taken_back_is_gone_and_what_came_before_stays() -> None:
+def test_j5_what_a_full_disk_refused_is_gone_and_what_came_before_stays() -> None:
     disk = FakeDisk()
     journal = _open(disk)
     journal.append((b"kept",))
-    journal.retract(journal.append((b"a" * 300, b"b" * 300, b"c")))
+    disk.fail_at = {"create": DiskFullError(DIRECTORY, "create", "full")}
+    with pytest.raises(DiskFullError):
+        journal.append((b"a" * 300, b"b" * 300, b"c"))
+    disk.fail_at = {}
     assert _replayed(journal) == [b"kept"]
     journal.append((b"later",))
     journal.sync()
@@ -190,20 +193,22 @@ def test_j5_what_is_taken_back_is_gone_and_what_came_before_stays() -> None:
 def test_j5_a_disk_that_does_not_even_shorten_a_file_breaks_the_journal() -> None:
     disk = FakeDisk()
     journal = _open(disk)
-    positions = journal.append((b"a", b"b"))
-    disk.fail_at = {"truncate": DiskFullError(DIRECTORY, "truncate", "full")}
+    journal.append((b"kept",))
+    full = DiskFullError(DIRECTORY, "write", "full")
+    disk.fail_at = {"create": full, "truncate": full}
     with pytest.raises(DiskFailedError):
-        journal.retract(positions)
+        journal.append((b"a" * 300, b"b" * 300))
     disk.fail_at = {}
     with pytest.raises(DiskFailedError):
         journal.append((b"c",))
 
 
-def test_a_failed_sync_is_final() -> None:
+@pytest.mark.parametrize("kind", [DiskFailedError, DiskFullError])
+def test_a_failed_sync_is_final(kind: type[DiskError]) -> None:
     disk = FakeDisk()
     journal = _open(disk)
     journal.append((b"a",))
-    disk.fail_at = {"sync": DiskFailedError(DIRECTORY, "sync", "broken")}
+    disk.fail_at = {"sync": kind(DIRECTORY, "sync", "broken")}
     with pytest.raises(DiskFailedError):
         journal.sync()
     disk.fail_at = {}
@@ -211,6 +216,18 @@ def test_a_failed_sync_is_final() -> None:
         journal.sync()
     with pytest.raises(DiskFailedError):
         journal.append((b"b",))
+
+
+@pytest.mark.parametrize("kind", [DiskFailedError, DiskFullError])
+def test_a_sync_that_failed_between_two_segments_is_not_tried_again(kind: type[DiskError]) -> None:
+    disk = FakeDisk()
+    journal = _open(disk)
+    journal.append((b"a" * 300,))
+    disk.log.clear()
+    disk.fail_at = {"sync": kind(DIRECTORY, "sync", "broken")}
+    with pytest.raises(DiskFailedError):
+        journal.append((b"b",))
+    assert [operation for operation, _ in disk.log] == ["sync"]
 
 
 def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
