@@ -9,7 +9,7 @@ from typing import Final
 import click
 import msgspec
 
-from devnet.bench import report, stages, state
+from devnet.bench import report, stages, state, txtypes
 from devnet.bench.facts import machine
 from devnet.bench.limits import measure
 from devnet.bench.output import (
@@ -119,6 +119,40 @@ def state_command(*, keys: int, compact: bool, folder: Path, as_json: bool) -> N
     show.table(("figure", "value"), [(name, str(value)) for name, value in shown.items()])
 
 
+@click.command("types")
+@click.option(
+    "--type",
+    "names",
+    type=click.Choice(txtypes.names()),
+    metavar="TYPE",
+    multiple=True,
+    help="A type of transactions; more than once for more of them. [all]",
+)
+@folder_option
+@json_option
+def types_command(*, names: tuple[str, ...], folder: Path, as_json: bool) -> None:
+    """What a transaction of each type costs the ledger: processor time, bytes, keys changed."""
+    facts, limits = machine(), measure(folder)
+    result = txtypes.bench(folder, names)
+    if as_json:
+        emit("types", facts, limits, result)
+        return
+    print_machine(facts)
+    show.table(
+        (
+            *("type", "execute us", "Merkle us", "keys", "state B", "transaction B"),
+            *("signers", "events", "class"),
+        ),
+        [
+            (
+                *(one.name, one.execute_us, one.merkle_us, one.keys, one.state_bytes),
+                *(one.tx_bytes, one.signers, one.events, one.traffic),
+            )
+            for one in result.types
+        ],
+    )
+
+
 @click.command("report")
 @click.argument(
     "files",
@@ -140,4 +174,4 @@ def report_command(*, files: tuple[Path, ...], folder: Path) -> None:
     click.echo(report.write(files, folder))
 
 
-COMMANDS: Final = (stages_command, state_command, report_command)
+COMMANDS: Final = (stages_command, state_command, types_command, report_command)

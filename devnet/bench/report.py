@@ -14,7 +14,7 @@ from typing import Final, cast
 
 import msgspec
 
-from devnet.bench import e2e, overload, read, scale, soak, stages
+from devnet.bench import e2e, overload, read, scale, soak, stages, txtypes
 from devnet.bench.facts import Machine, Measurement
 from devnet.bench.limits import Limits
 from devnet.bench.svg import bars, lines
@@ -283,6 +283,24 @@ def _scale(page: Page, measured: Measurement) -> None:
         page.chart(axis, chart)
 
 
+def _types(page: Page, measured: Measurement) -> None:
+    types = msgspec.convert(measured.result, txtypes.Types).types
+    verify = measured.limits.verify_us if measured.limits is not None else None
+    page.table(
+        ("type", "execute us", "Merkle us", "to limits", "keys", "state B", "tx B", "signers"),
+        [
+            (
+                *(one.name, one.execute_us, one.merkle_us),
+                _share(one.execute_us + one.merkle_us, verify, "verifications"),
+                *(one.keys, one.state_bytes, one.tx_bytes, one.signers),
+            )
+            for one in types
+        ],
+    )
+    rows = [(one.name, {"execute": one.execute_us, "merkle": one.merkle_us}) for one in types]
+    page.chart("types", bars("What a transaction of a type costs the ledger", "us", rows))
+
+
 def _nothing(_page: Page, _measured: Measurement) -> None:
     """The limits stand above already."""
 
@@ -296,6 +314,7 @@ _SHOWN: Final[Mapping[str, Callable[[Page, Measurement], None]]] = MappingProxyT
         "overload": _overload,
         "read": _read,
         "scale": _scale,
+        "types": _types,
     }
 )
 

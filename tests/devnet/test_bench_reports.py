@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from devnet.bench import report, scale, soak, stages
+from devnet.bench import report, scale, soak, stages, txtypes
 from devnet.bench.facts import Machine, Measurement, machine
 from devnet.bench.limits import Limits
 from devnet.bench.svg import bars, lines
@@ -100,6 +100,27 @@ def test_budgets_are_those_of_this_machine(tmp_path: Path) -> None:
     assert "| transfer x 1 | 10.0 | 90.0 | 20.0 | 30.0 | 25.0 | 5.0 | 180.0 | 2.00 ver" in text
     assert "**not at rest**" in text
     assert (tmp_path / "out" / "stages-stages.svg").exists()
+
+
+def test_what_a_type_costs_stands_beside_a_verification(tmp_path: Path) -> None:
+    cost = txtypes.Type(
+        name="pay.transfer",
+        version=1,
+        module="payments",
+        traffic="clinical",
+        signers=1,
+        tx_bytes=258,
+        body_bytes=77,
+        keys=2,
+        events=1,
+        state_bytes=2_000,
+        execute_us=60.0,
+        merkle_us=30.0,
+    )
+    file = saved(tmp_path, "types", txtypes.Types(types=[cost]))
+    text = report.write([file], tmp_path / "out").read_text()
+    assert "| pay.transfer | 60.0 | 30.0 | 1.00 verifications | 2 | 2000 | 258 | 1 |" in text
+    assert (tmp_path / "out" / "types-types.svg").exists()
 
 
 def test_every_chart_that_is_named_is_there_and_is_xml(tmp_path: Path) -> None:
