@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import merge
 from itertools import islice
-from typing import Final, TypeVar
+from operator import itemgetter
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -22,8 +24,10 @@ from medquorum.recovery import Recovery
 from storage import layout
 from storage.errors import DamagedStoreError, FormatError
 from storage.kv import KV, Batch, prefix_end
+from storage.unpacked import unpacked
 
 _T = TypeVar("_T")
+_Change: TypeAlias = tuple[int, ValidatorSet, Recovery | None]
 _HEADER: Final = msgspec.msgpack.Decoder(Header)
 _RESULT: Final = msgspec.msgpack.Decoder(Result)
 _CERTIFICATE: Final = msgspec.msgpack.Decoder(CommitCertificate)
@@ -208,30 +212,33 @@ class ChainStore:
         """Who votes on `height`, as far as recoveries from up to `recovered` on say."""
         since, recovery = 0, None
         for key, data in self._down_to(layout.RECOVERY, recovered):
-            since, recovery = layout.unpack_height(key[1:]), self._decode(_RECOVERY, data)
+            since, recovery = layout.unpack_height(key[1:]), unpacked(_RECOVERY, data)
         for key, data in self._down_to(layout.VALIDATORS, height):
             if recovery is not None and since >= layout.unpack_height(key[1:]):
                 return recovery.statement.validator_set()
-            return self._decode(_VALIDATORS, data)
+            return unpacked(_VALIDATORS, data)
         raise DamagedStoreError("the database", "there is no validator set")
 
     def recovery(self, height: int) -> Recovery | None:
         """How organisations named those who vote from `height` on; None if they did not."""
         return self._read(_RECOVERY, layout.RECOVERY, height)
 
-    def set_changes(self, below: int) -> Iterator[tuple[int, ValidatorSet, Recovery | None]]:
+    def set_changes(self, below: int) -> Iterator[_Change]:
         """Each height lower than `below` after which another set votes than before, ascending, with
         that set. After one height two may stand: its own change, and the recovery that followed.
+        Reads no further than it is asked for.
         """
-        found: list[tuple[int, ValidatorSet, Recovery | None]] = []
+        # Where both have a height, the change comes first.
+        return merge(self._own_changes(below), self._recoveries(below), key=itemgetter(0))
+
+    def _own_changes(self, below: int) -> Iterator[_Change]:
         for key, data in self._range(layout.VALIDATORS, below):
-            found.append((layout.unpack_height(key[1:]) - 1, self._decode(_VALIDATORS, data), None))
+            yield layout.unpack_height(key[1:]) - 1, unpacked(_VALIDATORS, data), None
+
+    def _recoveries(self, below: int) -> Iterator[_Change]:
         for key, data in self._range(layout.RECOVERY, below):
-            recovery = self._decode(_RECOVERY, data)
-            after = recovery.statement.validator_set()
-            found.append((layout.unpack_height(key[1:]) - 1, after, recovery))
-        # The sort is stable: a recovery stays behind a change of the same height.
-        yield from sorted(found, key=lambda change: change[0])
+            recovery = unpacked(_RECOVERY, data)
+            yield layout.unpack_height(key[1:]) - 1, recovery.statement.validator_set(), recovery
 
     def _range(self, prefix: bytes, below: int) -> Iterator[tuple[bytes, bytes]]:
         """What holds from a height on that follows one from 1 to before `below`."""
@@ -250,18 +257,12 @@ class ChainStore:
         """
         start = layout.at_height(layout.OUTCOMES, from_height)
         for _, data in self._kv.scan(start, prefix_end(layout.OUTCOMES)):
-            for outcome in self._decode(_OUTCOMES, data):
+            for outcome in unpacked(_OUTCOMES, data):
                 yield outcome.tx_id
 
     def _read(self, decoder: msgspec.msgpack.Decoder[_T], prefix: bytes, height: int) -> _T | None:
         data = self._kv.get(layout.at_height(prefix, height))
-        return None if data is None else self._decode(decoder, data)
-
-    def _decode(self, decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
-        try:
-            return decoder.decode(data)
-        except msgspec.DecodeError as error:
-            raise DamagedStoreError("the database", str(error)) from None
+        return None if data is None else unpacked(decoder, data)
 
 
 def _check_parts(block: CommittedBlock) -> None:

@@ -13,6 +13,7 @@ from storage import layout
 from storage.chain import ChainStore, CommittedBlock
 from storage.errors import DamagedStoreError, FormatError
 from storage.kv import KV, Batch
+from storage.limits import HEIGHT_BYTES_MIN
 from storage.memory import MemoryKV
 from tests.support.chain_builder import next_block, result_of, stage_genesis, validator_set
 from tests.support.databases import KINDS, open_kind
@@ -113,6 +114,29 @@ def test_validators_change_at_the_height_after_the_result_that_names_them(kv: KV
     for unknown in (0, 7):
         with pytest.raises(InvariantBroken):
             store.validators(unknown)
+
+
+def test_changes_of_the_validators_are_read_no_further_than_they_are_asked_for(kv: KV) -> None:
+    store = _genesis(kv)
+    for following in (SECOND, THIRD, FIRST, SECOND):
+        _commit(kv, store, next_block(store, 0, next_validators=following))
+    batch = Batch()
+    batch.put(layout.at_height(layout.VALIDATORS, 5), b"damage")
+    kv.write(batch, sync=True)
+    changes = store.set_changes(10)
+    assert [next(changes)[0] for _ in range(2)] == [1, 2]
+    with pytest.raises(DamagedStoreError):
+        list(changes)
+
+
+def test_the_smallest_height_fills_what_a_start_counts_it_for(kv: KV) -> None:
+    store, alone = ChainStore(kv), validator_set(1)
+    batch = Batch()
+    stage_genesis(store, batch, alone)
+    kv.write(batch, sync=True)
+    batch = Batch()
+    store.stage(batch, next_block(store, 0))
+    assert sum(len(key) + len(value or b"") for key, value in batch.operations) > HEIGHT_BYTES_MIN
 
 
 def test_recent_transaction_ids_come_in_order_from_a_height_on(kv: KV) -> None:
