@@ -9,6 +9,8 @@ MIB: Final = 1024 * KIB
 
 LEVELDB_WRITE_BUFFER_BYTES: Final = 16 * MIB
 """Fills before it is written out as a sorted file. Two of them may exist at once."""
+LEVELDB_WRITE_BUFFER_BYTES_MAX: Final = 32 * MIB
+"""What an operator may set."""
 LEVELDB_CACHE_BYTES: Final = 32 * MIB
 """Uncompressed blocks kept in memory."""
 LEVELDB_BLOCK_BYTES: Final = 2 * KIB
@@ -16,9 +18,11 @@ LEVELDB_FILE_BYTES: Final = 8 * MIB
 LEVELDB_OPEN_FILES_MAX: Final = 512
 LEVELDB_BLOOM_BITS: Final = 10
 """Bits a key: about one lookup in a hundred reads a file in vain."""
-WHOLE_HEIGHTS_MAX: Final = 20_000
-"""Heights before the tip that a start looks for: more than LevelDB's log holds of them, for the log
-becomes a table when the write buffer is full, and no height takes less than 2 KiB of it.
+HEIGHT_BYTES_MIN: Final = 512
+"""No height takes less of the write buffer, not even an empty one of a single validator."""
+WHOLE_HEIGHTS_MAX: Final = LEVELDB_WRITE_BUFFER_BYTES_MAX // HEIGHT_BYTES_MIN
+"""Heights before the tip that a start looks for: as many as LevelDB's log can hold, for the log
+becomes a table when the write buffer is full.
 """
 
 LMDB_MAP_BYTES_MIN: Final = 16 * 1024 * MIB

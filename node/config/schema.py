@@ -9,6 +9,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from storage.limits import LEVELDB_WRITE_BUFFER_BYTES_MAX
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 NonNegative = Annotated[int, Meta(ge=0)]
@@ -134,9 +136,15 @@ class Storage(_Section, frozen=True):
         Positive,
         Meta(description="Past heights whose state can be read and proven; older ones go."),
     ] = 1_000
-    write_buffer_bytes: Annotated[Positive, Meta(description="LevelDB's write buffer.")] = (
-        32 * 1024 * 1024
-    )
+    write_buffer_bytes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=LEVELDB_WRITE_BUFFER_BYTES_MAX,
+            description="LevelDB's write buffer, at most 32 MiB: a start looks for holes as far"
+            " back as it reaches.",
+        ),
+    ] = LEVELDB_WRITE_BUFFER_BYTES_MAX
     cache_bytes: Annotated[Positive, Meta(description="LevelDB's block cache.")] = 64 * 1024 * 1024
 
 

@@ -53,6 +53,7 @@ def test_an_unknown_key_is_refused_with_a_suggestion(tmp_path: Path) -> None:
         ("port = 1\n", "outside of any"),
         ("[p2p\n", "not TOML"),
         ("[threads]\nverifiers = 0\n", "threads.verifiers"),
+        ("[storage]\nwrite_buffer_bytes = 33554433\n", "storage.write_buffer_bytes"),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path: Path, text: str, message: str) -> None:
