@@ -13,6 +13,7 @@ from medquorum.genesis import Genesis
 from node.chain import Chain
 from node.config.schema import Config
 from node.errors import IdentityError
+from node.forgotten_votes import require_all_known
 from node.home import Home
 from node.ledger.registry import Registry
 from node.pending import PendingLog
@@ -66,8 +67,9 @@ def open_stores(
     version wrote it; `migrating` is told before.
 
     `validator` is the public validator key, None for an observer. Raises StorageErrors as they
-    come, and IdentityError if the data belongs to another chain or the sign state is missing
-    although there are blocks: then the validator may have signed votes that nobody here remembers.
+    come, and IdentityError if the data belongs to another chain, or the sign state is missing or
+    does not know a vote that is here: then the validator may have signed votes that nobody here
+    remembers.
     """
     with ExitStack() as opening:
         opening.enter_context(DataDirLock(home.data))
@@ -87,6 +89,8 @@ def open_stores(
             registry=registry,
             validator=validator,
         )
+        if validator is not None:
+            require_all_known(home.sign_state, stores.chain.blocks, genesis, validator)
         expect_installed(home, stores.chain)
         return replace(stores, closing=opening.pop_all())
 
@@ -162,7 +166,8 @@ def _open_guard(home: Home, files: Files, chain: Chain, validator: bytes) -> Sig
     raise IdentityError(
         f"{home.sign_state} is missing: without it this validator could contradict votes that it"
         " signed before. If the key has never voted on this chain, create it with"
-        " 'medquorum keys new-sign-state'; else rejoin with a new validator key, by governance"
+        " 'medquorum keys new-sign-state --never-voted'; else rejoin with a new validator key, by"
+        " governance"
     )
 
 

@@ -36,7 +36,10 @@ from node.cli.options import (
 from node.cli.secret import passphrase_for_opening, passphrase_for_sealing, read_passphrase
 from node.cli.setup import new_sign_state
 from node.cli.show import echo_json, fields, write_output
+from node.cli.stopped import stopped_node
+from node.forgotten_votes import require_all_known
 from node.home import Home
+from storage.chain import ChainStore
 
 PURPOSES: Final = ("actor", "organisation", "node", "validator", "gateway")
 
@@ -171,7 +174,7 @@ def sign_state(home: Path, genesis: Path | None, never_voted: bool) -> None:
 
     A validator that lost its sign state and goes on can contradict its own earlier votes, and that
     proves it faulty to everybody. If it may have voted: make a new validator key, and let the
-    members exchange it by governance.
+    members exchange it by governance. Refused if the chain that is here shows a vote of the key.
     """
     place = Home(home)
     founded = load_genesis_file(genesis or place.genesis_file)
@@ -182,6 +185,9 @@ def sign_state(home: Path, genesis: Path | None, never_voted: bool) -> None:
             f"if you are certain that {info.public.hex()} has never voted on chain "
             f"{founded.chain_name}, say so with --never-voted",
         )
+    if place.chain.exists():
+        with stopped_node(place) as node:
+            require_all_known(place.sign_state, ChainStore(node.kv), founded, info.public)
     new_sign_state(place, founded, info.public)
     click.echo(f"{place.sign_state} created.", err=True)
 

@@ -40,7 +40,7 @@ COMMANDS: Final[dict[str, Lazy]] = {
     "compact": Lazy("node.cli.compact", "compact", "Give the room of what was deleted back."),
     "prune": Lazy("node.cli.prune", "prune_command", "Give a stopped node's old blocks up."),
     "archive": Lazy("node.cli.archive", "archive", "Put old blocks into files, and back."),
-    "diff": Lazy("node.cli.diff", "diff", "Find where two stopped nodes part."),
+    "diff": Lazy("node.cli.diff", "diff", "Find where two nodes part."),
     "inspect": Lazy("node.cli.inspect", "inspect", "Read a stopped node's data by its API."),
     "debug": Lazy("node.cli.debug", "debug", "Gather what others need to help with a node."),
     "config": Lazy("node.cli.config", "config", "Look at the configuration of a node."),

@@ -165,7 +165,7 @@ def sign(
 
 @recovery.command("combine")
 @click.argument("files", type=EXISTING_FILE, nargs=-1, required=True)
-@click.option("--key", type=EXISTING_FILE, required=True, help="A root key, which hands it in.")
+@click.option("--key", type=EXISTING_FILE, required=True, help="A root key that may sign.")
 @genesis_option
 @home_option
 @_OUTPUT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -22,10 +23,12 @@ from node.cli.remote import needed_genesis
 from node.cli.show import echo_json, fields
 from node.config.schema import Config
 from node.daemon import load_genesis
+from node.forgotten_votes import require_all_known
 from node.home import Home
 from node.modules import installed_registry
 from node.snapshots.beginning import mark_ready, put_in_place
 from node.stores import open_database
+from storage.chain import ChainStore
 from storage.leveldb import LevelDB
 from storage.lock import DataDirLock
 from storage.signstate import SignState
@@ -50,8 +53,9 @@ def restore(directory: Path, home: Path, height: int | None, as_json: bool) -> N
 
     The home has its configuration, the genesis and keys already. All of the backup is proven from
     that genesis before the home is changed: hashes, certificates, blocks, state. Nothing is
-    overwritten. A sign state is never part of a backup and is neither made nor touched. Says what
-    the node needs before it can start.
+    overwritten. A sign state is never part of a backup and is neither made nor touched; an old one,
+    which does not know a vote that the chain shows, is refused. Says what the node needs before it
+    can start.
     """
     place = Home(home)
     config = load_home(place, {}).config
@@ -71,6 +75,7 @@ def restore(directory: Path, home: Path, height: int | None, as_json: bool) -> N
                 genesis,
                 lambda p: open_database(p, config),
             )
+            _check_votes(place, config, genesis)
             mark_ready(place)
         finally:
             shutil.rmtree(place.chain_building, ignore_errors=True)
@@ -173,6 +178,16 @@ def _document(done: Rebuilt) -> dict[str, object]:
     }
 
 
+def _check_votes(home: Home, config: Config, genesis: Genesis) -> None:
+    """A missing sign state is among what the node needs; an old one is not put beside this chain.
+    Raises IdentityError.
+    """
+    if home.validator_key.exists() and SignState.exists(home.sign_state):
+        validator = read_key_info(home.validator_key).public
+        with closing(open_database(home.chain_building, config)) as kv:
+            require_all_known(home.sign_state, ChainStore(kv), genesis, validator)
+
+
 def _needs(home: Home, config: Config, genesis: Genesis) -> list[str]:
     """What the operator still has to do. Raises SignStateMismatchError, DamagedSignStateError."""
     needs: list[str] = []
@@ -191,7 +206,7 @@ def _needs(home: Home, config: Config, genesis: Genesis) -> list[str]:
         needs.append(
             f"{home.sign_state} is missing, and no backup has it: if the key has ever voted on"
             " this chain, rejoin with a new validator key, by governance; only if it never has,"
-            " 'medquorum keys new-sign-state' makes one"
+            " 'medquorum keys new-sign-state --never-voted' makes one"
         )
     if config.vault.enabled:
         needs.append(f"{home.vault} is not in the backup: restore it from its own copy")

@@ -105,7 +105,7 @@ def install_genesis(home: Home, genesis: Genesis) -> None:
         elif installed:
             raise IdentityError(
                 f"{home.sign_state} is gone. If this validator has never voted, "
-                "'medquorum keys new-sign-state' makes a new one"
+                "'medquorum keys new-sign-state --never-voted' makes a new one"
             )
         else:
             # First, so that a genesis without one always means that it was lost.

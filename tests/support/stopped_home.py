@@ -62,9 +62,10 @@ def make_stopped_home(folder: Path, *, tail: int = 3, recovered: bool = False) -
         _go_on_after_a_disaster(member)
     member.grow(tail - recovered)
     place.genesis_file.write_bytes(genesis_files.dump(member.genesis))
-    chain_id = member.chain.chain_id
+    chain_id, tip = member.chain.chain_id, member.chain.tip.height
     member.close()
-    SignState.create(place.sign_state, chain_id, key_of("vote0").public)
+    state = SignState.create(place.sign_state, chain_id, key_of("vote0").public)
+    state.check_and_save(tip, 0, 3, bytes(32))
     with closing(WriteAheadLog.open(place.consensus_log)) as log:
         log.append([encode_record(HaltedRecord(9, "divergence", "another result"))])
     WriteAheadLog.open(place.evidence).close()

@@ -14,6 +14,7 @@ import pytest
 
 from medquorum import genesis as genesis_files
 from medquorum.codec import decode, encode
+from medquorum.keyfile import save_devnet_key
 from node.backup.format import BackupChunk, BackupManifest, ChunkRef, load_manifest
 from node.backup.making import BackupWork
 from node.home import Home
@@ -21,10 +22,11 @@ from storage import layout
 from storage.errors import BlobNotFoundError
 from storage.kv import prefix_end
 from storage.limits import VAULT_BLOB_BYTES_MAX
+from storage.signstate import SignState
 from storage.snapshots import SnapshotFiles
 from tests.support.canaries import files_with
 from tests.support.cli import Consortium, found_alone, ok, run, started
-from tests.support.cluster import make_genesis
+from tests.support.cluster import key_of, make_genesis
 from tests.support.ports import free_ports
 from tests.support.stopped_home import flip, make_stopped_home, opened
 
@@ -110,6 +112,21 @@ def test_what_is_there_is_named_as_what_must_be_the_latest(
     needs = json.loads(ok("restore", backup, "--home", bare.root, "--json"))["needs"]
     assert bare.sign_state.read_bytes() == before
     assert any("without a validator key" in need for need in needs)
+
+
+def test_an_old_sign_state_is_not_put_beside_a_chain_that_shows_later_votes(
+    sound: tuple[Home, Path], backup: Path, bare: Home
+) -> None:
+    for folder in (bare.data, bare.validator_key.parent):
+        folder.mkdir()
+    save_devnet_key(bare.validator_key, key_of("vote0"), purpose="validator")
+    chain_id = SignState.open(sound[0].sign_state).chain_id
+    SignState.create(bare.sign_state, chain_id, key_of("vote0").public)
+    refused = run("restore", backup, "--home", bare.root)
+    assert (refused.exit_code, f"signed height {TIP}" in refused.stderr) == (78, True)
+    assert {path.name for path in bare.data.iterdir()} == {"sign_state", "LOCK"}
+    shutil.copy(sound[0].sign_state, bare.sign_state)
+    ok("restore", backup, "--home", bare.root)
 
 
 def test_one_flipped_byte_in_any_file_is_refused_and_its_file_named(
