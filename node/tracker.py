@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from medquorum.block import TxOutcome
 from medquorum.transaction import Transaction
 from node.chain import Chain
 from node.errors import RefusedError
@@ -86,7 +87,8 @@ class Tracker:
         self._readers = readers
         self._waiters_max = waiters_max
         self._committed = committed
-        self._recent: OrderedDict[bytes, TxStatus] = OrderedDict()
+        # With their heights. Most are never asked for, so none is put into words before.
+        self._recent: OrderedDict[bytes, tuple[int, TxOutcome]] = OrderedDict()
         self._submitted: OrderedDict[bytes, float] = OrderedDict()
         self._waiting: dict[bytes, set[asyncio.Future[TxStatus]]] = {}
         # Those that are waited for, by the last height at which they may be committed.
@@ -103,13 +105,15 @@ class Tracker:
         """Tell everyone who waits for something in this block, for its height, or for an expiry."""
         height = block.header.height
         now = asyncio.get_running_loop().time()
+        recent, submitted, waiting = self._recent, self._submitted, self._waiting
         for outcome in block.outcomes:
-            status = _status(outcome.tx_id, height, outcome.index, outcome.code, outcome.operation)
-            self._recent[outcome.tx_id] = status
-            started = self._submitted.pop(outcome.tx_id, None)
+            tx_id = outcome.tx_id
+            recent[tx_id] = (height, outcome)
+            started = submitted.pop(tx_id, None)
             if started is not None:
                 self._committed(now - started)
-            self._wake(outcome.tx_id, status)
+            if tx_id in waiting:
+                self._wake(tx_id, _status(height, outcome))
         while len(self._recent) > OUTCOMES_KEPT:
             self._recent.popitem(last=False)
         for tx_id in self._expiries.pop(height, ()):
@@ -216,7 +220,7 @@ class Tracker:
     def _at_hand(self, tx_id: bytes) -> TxStatus | None:
         recent = self._recent.get(tx_id)
         if recent is not None:
-            return recent
+            return _status(*recent)
         return TxStatus(tx_id, TxState.PENDING) if tx_id in self._pool else None
 
     def _gone(self, tx_id: bytes) -> TxStatus:
@@ -229,9 +233,9 @@ class Tracker:
                 done.set_result(status)
 
 
-def _status(tx_id: bytes, height: int, index: int, code: str, operation: int) -> TxStatus:
-    state = TxState.COMMITTED if code == OK else TxState.REJECTED
-    return TxStatus(tx_id, state, height, index, code, operation)
+def _status(height: int, outcome: TxOutcome) -> TxStatus:
+    state = TxState.COMMITTED if outcome.code == OK else TxState.REJECTED
+    return TxStatus(outcome.tx_id, state, height, outcome.index, outcome.code, outcome.operation)
 
 
 def _stored(blocks: ChainStore, tx_ids: Sequence[bytes]) -> dict[bytes, TxStatus]:
@@ -240,6 +244,5 @@ def _stored(blocks: ChainStore, tx_ids: Sequence[bytes]) -> dict[bytes, TxStatus
         place = blocks.locate(tx_id)
         if place is not None:
             height, index = place
-            outcome = blocks.outcomes(height)[index]
-            found[tx_id] = _status(tx_id, height, index, outcome.code, outcome.operation)
+            found[tx_id] = _status(height, blocks.outcomes(height)[index])
     return found

@@ -20,7 +20,7 @@ from struct import Struct
 from typing import Final
 from zlib import crc32
 
-from medquorum.invariants import require
+from medquorum.invariants import InvariantBroken, require
 from storage.limits import RECORD_BYTES_MAX
 
 MAGIC_BYTES: Final = 8
@@ -57,7 +57,8 @@ def encode_records(salt: bytes, offset: int, payloads: Iterable[bytes]) -> bytes
     parts: list[bytes] = []
     for payload in payloads:
         length = len(payload)
-        require(0 < length <= RECORD_BYTES_MAX, f"a record of {length} bytes")
+        if not 0 < length <= RECORD_BYTES_MAX:
+            raise InvariantBroken(f"a record of {length} bytes")
         head_check = crc32(salt + _OFFSET_LENGTH.pack(offset, length))
         parts.append(_HEAD.pack(length, head_check, crc32(payload, head_check)))
         parts.append(payload)
