@@ -15,7 +15,7 @@ from medquorum.certificate import CommitCertificate
 from medquorum.codec import U16, Hash, Height, Wire, decode
 from medquorum.evidence import EVIDENCE_BYTES_MAX, Evidence
 from medquorum.transaction import TX_BYTES_MAX
-from node.ledger.limits import BLOCK_BYTES_MAX
+from node.ledger.limits import BLOCK_BYTES_MAX, BLOCK_TXS_MAX
 from node.limits import (
     EVIDENCE_PER_MESSAGE,
     FETCH_TXS_MAX,
@@ -29,7 +29,11 @@ from p2p.model import KindLimit, Lane
 CONSENSUS_BYTES_MAX: Final = 4 * 1024 * 1024
 BATCH_BYTES_MAX: Final = GOSSIP_BATCH_BYTES + TX_BYTES_MAX + 64 * 1024
 TXS_BYTES_MAX: Final = 16 * 1024 * 1024
-BLOCKS_BYTES_MAX: Final = SYNC_BYTES_PER_RESPONSE + BLOCK_BYTES_MAX + 1024 * 1024
+SEVERAL_BLOCKS_BYTES_MAX: Final = SYNC_BYTES_PER_RESPONSE + 1024 * 1024
+"""Of an answer with more than one block: what their transactions may take, and room for headers and
+certificates of all validators.
+"""
+BLOCKS_BYTES_MAX: Final = SEVERAL_BLOCKS_BYTES_MAX + BLOCK_BYTES_MAX
 EVIDENCE_BATCH_BYTES_MAX: Final = EVIDENCE_PER_MESSAGE * EVIDENCE_BYTES_MAX
 
 
@@ -99,7 +103,7 @@ class CertifiedBlock(Wire):
     header: Header
     result: Result
     certificate: CommitCertificate
-    transactions: tuple[bytes, ...]
+    transactions: Annotated[tuple[bytes, ...], Meta(max_length=BLOCK_TXS_MAX)]
 
 
 class Blocks(Wire):

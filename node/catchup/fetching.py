@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from medquorum.block import Result
+from medquorum.block import Result, ValidatorSet
 from medquorum.codec import decode
 from medquorum.errors import DecodeError, VerificationError
 from node.blockwork import BlockWork
@@ -25,9 +25,15 @@ from node.limits import SYNC_GROUP_BLOCKS_MAX, SYNC_GROUP_BYTES_MAX
 from node.network import Network
 from node.recovering import adopt_from
 from node.threads import Threads
-from node.wire import Blocks, CertifiedBlock, FrameKind, GetBlocks
+from node.wire import (
+    SEVERAL_BLOCKS_BYTES_MAX,
+    Blocks,
+    CertifiedBlock,
+    FrameKind,
+    GetBlocks,
+)
 
-Check = asyncio.Task[list[CheckedBlock]]
+Check = asyncio.Task[list[CheckedBlock] | BadBlockError]
 
 WAIT_S_MIN: Final = 0.001
 
@@ -63,7 +69,8 @@ class BlockFetcher:
         self._unsynced_bytes = 0
         self._decoding: dict[bytes, int] = {}
         self._moved = asyncio.Event()
-        self._active = False
+        # Of the checks, while this runs.
+        self._group: asyncio.TaskGroup | None = None
         self.progress = Progress()
 
     def wake(self) -> None:
@@ -72,23 +79,19 @@ class BlockFetcher:
 
     async def run(self) -> None:
         """Fetch and apply until nobody claims more who could be asked. Raises DivergenceError."""
-        self._active = True
         self.progress.begin(self._now_s())
-        try:
-            while not self._halted():
-                self._moved.clear()
-                self._refill()
-                if await self._apply_head():
-                    continue
-                await self._settle()
-                if not self._window.is_waiting and self._next_check() is None:
-                    return
-                await self._wait()
-            await self._settle()
-        finally:
-            self._active = False
-            self._window.clear()
-            self._drop_checks()
+        diverged: DivergenceError | None = None
+        async with asyncio.TaskGroup() as self._group:
+            try:
+                await self._fetch_and_apply()
+            except DivergenceError as error:
+                diverged = error  # is raised as itself, and not in a group
+            finally:
+                self._group = None
+                self._window.clear()
+                self._drop_checks()
+        if diverged is not None:
+            raise diverged
 
     def lost(self, peer: bytes) -> None:
         """The peer is gone: what it owes is asked of others."""
@@ -96,7 +99,9 @@ class BlockFetcher:
         self.wake()
 
     async def on_blocks(self, peer: bytes, payload: bytes) -> None:
-        """An answer. One that nobody asked for is not even decoded. Raises DecodeError."""
+        """An answer. One that nobody asked for is not even decoded, and one with more than a single
+        large block is none that a correct node gives. Raises DecodeError.
+        """
         if self._window.owed(peer) <= self._decoding.get(peer, 0):
             self._network.dropped("blocks_not_asked")
             return
@@ -109,6 +114,10 @@ class BlockFetcher:
             self._decoding[peer] -= 1
             if self._decoding[peer] == 0:
                 del self._decoding[peer]
+        if len(given.blocks) > 1 and len(payload) > SEVERAL_BLOCKS_BYTES_MAX:
+            self._reject(peer, "too_large")
+            self.wake()
+            return
         answer = Answer(peer, given.first, given.blocks, len(payload))
         took_s = self._window.answered(answer, self._now_s())
         if took_s is None:
@@ -117,11 +126,25 @@ class BlockFetcher:
         self._peers.begins(peer, given.oldest)
         if given.oldest > given.first:
             self._network.dropped("blocks_pruned")
+        elif not given.blocks:
+            self._network.dropped("blocks_missing")
         self._peers.answered(peer, took_s, len(given.blocks))
-        if self._active:
+        if self._group is not None:
             self._check_ahead()
             self._refill()
         self.wake()
+
+    async def _fetch_and_apply(self) -> None:
+        while not self._halted():
+            self._moved.clear()
+            self._refill()
+            if await self._apply_head():
+                continue
+            await self._settle()
+            if not self._window.is_waiting and self._next_check() is None:
+                return
+            await self._wait()
+        await self._settle()
 
     async def apply_one(self, block: CertifiedBlock) -> None:
         """Apply a block that came by another way, if it is the next one. Raises BadBlockError, and
@@ -165,16 +188,24 @@ class BlockFetcher:
 
     def _check_ahead(self) -> None:
         """Begin to check every part that has come."""
-        loop = asyncio.get_running_loop()
         answers = [part.answer for part in self._window.parts if part.answer is not None]
         keys = {(answer.peer, answer.first) for answer in answers}
         for key in [key for key in self._checks if key not in keys]:
             self._drop_check(key)
         for answer in answers:
-            if (answer.peer, answer.first) not in self._checks:
-                check = self._checker.check(answer.blocks, answer.first, self._chain.tip.validators)
-                task = self._checks[answer.peer, answer.first] = loop.create_task(check)
+            if (answer.peer, answer.first) not in self._checks and self._group is not None:
+                task = self._group.create_task(self._check(answer, self._chain.tip.validators))
+                self._checks[answer.peer, answer.first] = task
                 task.add_done_callback(lambda _done: self.wake())
+
+    async def _check(
+        self, answer: Answer[CertifiedBlock], validators: ValidatorSet
+    ) -> list[CheckedBlock] | BadBlockError:
+        """What is wrong with a part is told when it is its turn, and ends no other check."""
+        try:
+            return await self._checker.check(answer.blocks, answer.first, validators)
+        except BadBlockError as error:
+            return error
 
     def _next_check(self) -> Check | None:
         """That of the part whose turn it is, if it is here."""
@@ -193,8 +224,12 @@ class BlockFetcher:
         if head is None or head.answer is None or check is None or not check.done():
             return False
         peer = head.answer.peer
+        result = check.result()
+        if isinstance(result, BadBlockError):
+            self._reject(peer, result.reason)
+            return True
         try:
-            for checked in check.result():
+            for checked in result:
                 if self._halted():
                     break
                 await self._apply(checked, more=self._may_wait_for_sync(checked))
@@ -260,11 +295,7 @@ class BlockFetcher:
             self._drop_check(key)
 
     def _drop_check(self, key: tuple[bytes, int]) -> None:
-        check = self._checks.pop(key)
-        check.cancel()
-        if check.done() and not check.cancelled():
-            # Looked at, or it would be reported as an error that nobody saw.
-            check.exception()
+        self._checks.pop(key).cancel()
 
 
 def _difference(executed: ExecutedBlock, certified: Result) -> str:

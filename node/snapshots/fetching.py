@@ -144,28 +144,26 @@ class StateSync:
         loop = asyncio.get_running_loop()
         until_s = loop.time() + OFFER_WAIT_S
         asked: dict[bytes, asyncio.Task[Snapshots | None]] = {}
-        met: asyncio.Task[bool] | None = None
-        try:
-            while (left_s := until_s - loop.time()) > 0 and self._height() == 0:
+        async with asyncio.TaskGroup() as group:
+            while loop.time() < until_s and self._height() == 0:
+                self._met.clear()
                 for peer in self._peers.connected():
                     if peer not in asked and peer not in self._caught:
-                        asked[peer] = loop.create_task(self.questions.snapshots(peer))
+                        asked[peer] = group.create_task(self.questions.snapshots(peer))
+                        asked[peer].add_done_callback(lambda _done: self._met.set())
                 answers = [task.result() for task in asked.values() if task.done()]
                 if 0 < len(answers) == len(asked) and all(
                     answer is None or answer.height < AHEAD_MIN for answer in answers
                 ):
                     break
-                self._met.clear()
-                met = loop.create_task(self._met.wait())
-                open_tasks = [task for task in asked.values() if not task.done()]
-                await asyncio.wait(
-                    [*open_tasks, met], timeout=left_s, return_when=asyncio.FIRST_COMPLETED
-                )
-                met.cancel()
-            return _offers((peer, task.result()) for peer, task in asked.items() if task.done())
-        finally:
-            for waiting in (*asked.values(), *([] if met is None else [met])):
-                waiting.cancel()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(until_s):
+                        await self._met.wait()
+            for task in asked.values():
+                task.cancel()
+        return _offers(
+            (peer, task.result()) for peer, task in asked.items() if not task.cancelled()
+        )
 
     def _best(self, found: Found) -> SnapshotName | None:
         """The latest one that more peers offer than may lie among the founders (nobody else is

@@ -10,8 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 from medquorum.codec import encode
+from medquorum.quorum import VALIDATORS_MAX
 from medquorum.transaction import Transaction, assemble
-from node.wire import Blocks, CertifiedBlock, GetBlocks, Tip
+from node.ledger.limits import BLOCK_TXS_MAX
+from node.limits import SYNC_BLOCKS_PER_REQUEST, SYNC_BYTES_PER_RESPONSE
+from node.wire import SEVERAL_BLOCKS_BYTES_MAX, Blocks, CertifiedBlock, GetBlocks, Tip
 from tests.support.played_peers import (
     HEIGHTS,
     LATER_S,
@@ -21,6 +24,7 @@ from tests.support.played_peers import (
     catch_up,
     play_peers,
 )
+from tests.support.signed_chain import SignedChain
 
 
 def other_signature(block: CertifiedBlock) -> CertifiedBlock:
@@ -70,6 +74,16 @@ def other_height(block: CertifiedBlock) -> CertifiedBlock:
     return replace(block, header=replace(block.header, height=block.header.height + 1))
 
 
+def stuffed(block: CertifiedBlock) -> CertifiedBlock:
+    """Larger than one of several may be."""
+    return replace(block, transactions=(bytes(SEVERAL_BLOCKS_BYTES_MAX), *block.transactions))
+
+
+def too_many(block: CertifiedBlock) -> CertifiedBlock:
+    """Transactions so small that their number alone fills the memory."""
+    return replace(block, transactions=(b"tx",) * (BLOCK_TXS_MAX + 1))
+
+
 LIES: Final[dict[str, tuple[Bend, set[str]]]] = {
     "other_signature": (other_signature, {"bad_block_certificate_signature"}),
     "too_few": (too_few, {"bad_block_certificate_quorum"}),
@@ -79,6 +93,8 @@ LIES: Final[dict[str, tuple[Bend, set[str]]]] = {
     "other_result": (other_result, {"bad_block_parent_result", "bad_block_certificate_result"}),
     "other_parent": (other_parent, {"bad_block_parent", "bad_block_certificate_block"}),
     "other_height": (other_height, {"bad_block_height"}),
+    "stuffed": (stuffed, {"bad_block_too_large"}),
+    "too_many": (too_many, {"bad_payload_malformed"}),
 }
 
 
@@ -151,6 +167,46 @@ async def test_a_peer_that_leaves_a_question_open_is_passed_over_and_named(
         monkeypatch.setattr("node.catchup.window.TIMEOUT_S", 30.0)
         await catch_up(node, library, [honest])
         assert "blocks_not_answered" in dropped
+
+
+async def test_a_peer_that_has_not_got_what_it_claims_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with behind(tmp_path) as (node, library, (empty, honest, _)):
+        dropped: list[str] = []
+        in_vain = asyncio.Event()
+
+        def drop(reason: str) -> None:
+            dropped.append(reason)
+            in_vain.set()
+
+        monkeypatch.setattr(node.network, "dropped", drop)
+        punished = play_peers(node, monkeypatch, {empty: library.empty, honest: library.honest})
+        node.sync.claim(empty, HEIGHTS)
+        await asyncio.wait_for(in_vain.wait(), LATER_S)
+        await catch_up(node, library, [honest])
+        assert ({*dropped}, punished) == ({"blocks_missing"}, {})
+
+
+def test_no_honest_answer_with_several_blocks_is_too_large(tmp_path: Path) -> None:
+    chain = SignedChain(tmp_path)
+    chain.grow(1)
+    stored = chain.chain.blocks.block(1)
+    assert stored is not None
+    transaction = stored.transactions[0]
+    chain.close()
+    certificate = replace(
+        stored.certificate,
+        round=2**53 - 1,
+        signers=b"\xff" * 13,
+        signatures=(bytes(64),) * VALIDATORS_MAX,
+    )
+    first = SYNC_BYTES_PER_RESPONSE // len(transaction) * (transaction,)
+    blocks = tuple(
+        CertifiedBlock(stored.header, stored.result, certificate, () if number else first)
+        for number in range(SYNC_BLOCKS_PER_REQUEST)
+    )
+    assert len(encode(Blocks(1, blocks))) < SEVERAL_BLOCKS_BYTES_MAX
 
 
 async def test_what_waits_for_its_turn_is_bounded(
