@@ -33,6 +33,7 @@ from node.errors import (
     IdentityError,
     RecoveryRefusedError,
 )
+from node.heap import settle_heap
 from node.home import Home
 from node.ledger.errors import UnservedCodeError
 from node.modules import installed_registry
@@ -172,6 +173,11 @@ async def _life(
     because a chain that begins with a snapshot has been built for it.
     """
     again = False
+
+    def started(endpoints: Endpoints) -> None:
+        settle_heap()
+        ready(endpoints)
+
     stores, node_keys, disk = _prepare(home, config, passphrase, log)
     try:
         try:
@@ -188,7 +194,7 @@ async def _life(
         except ConfigError as error:
             raise StartError(Exit.CONFIG, str(error)) from None
         try:
-            await run_node(node, _services(home, node, disk), stop=stop, ready=ready)
+            await run_node(node, _services(home, node, disk), stop=stop, ready=started)
         except* ChainReplaced:
             again = True
         finally:

@@ -11,9 +11,10 @@ import asyncio
 import heapq
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+import msgspec
 
 from medquorum.block import TxOutcome
 from medquorum.transaction import Transaction
@@ -41,8 +42,7 @@ class TxState(StrEnum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True)
-class TxStatus:
+class TxStatus(msgspec.Struct, frozen=True, gc=False):
     """`height`, `index`, `code` and `operation` are those of the outcome if there is one, else 0
     and empty.
     """
@@ -138,10 +138,11 @@ class Tracker:
 
     async def statuses(self, tx_ids: Sequence[bytes]) -> list[TxStatus]:
         """Where each of them stands now, in order. At most one visit to a reader thread."""
+        at_hand = [status for tx_id in tx_ids if (status := self._at_hand(tx_id)) is not None]
+        if len(at_hand) == len(tx_ids):
+            return at_hand
         missing = [tx_id for tx_id in tx_ids if self._at_hand(tx_id) is None]
-        stored: dict[bytes, TxStatus] = {}
-        if missing:
-            stored = await self._readers.brief(_stored, self._chain.blocks, missing)
+        stored = await self._readers.brief(_stored, self._chain.blocks, missing)
         # What was missing may have arrived or been committed while the thread was reading.
         return [self._at_hand(tx_id) or stored.get(tx_id) or self._gone(tx_id) for tx_id in tx_ids]
 

@@ -15,6 +15,8 @@ async def signatures_hold(worker: Worker, transactions: Sequence[Transaction]) -
 
     Chunks run in parallel where there are cores.
     """
+    if len(transactions) <= INTAKE_CHUNK_TXS:
+        return await worker.run(_check, transactions) if transactions else []
     chunks = [
         transactions[start : start + INTAKE_CHUNK_TXS]
         for start in range(0, len(transactions), INTAKE_CHUNK_TXS)

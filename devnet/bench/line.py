@@ -8,10 +8,11 @@ of work has a thread of its own there, so the clocks of the threads tell what ea
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from secrets import token_bytes
 from typing import Final, ParamSpec, TypeVar
@@ -46,6 +47,7 @@ from medquorum.transaction import Operation, build, sign
 from node.app import Node, NodeKeys
 from node.chain import ExecutedBlock
 from node.config.load import load
+from node.heap import settle_heap
 from node.ledger.executor import Execution
 from node.ledger.roles import Role
 from node.ledger.types.payments.bodies import AccountKind
@@ -311,6 +313,18 @@ def _funded(till: Till) -> bytes:
     return encode(Account(AccountKind.HOSPITAL, org, (), (), BALANCE, 0, 0, 0, 0, 1, 0))
 
 
+@contextmanager
+def _settled() -> Iterator[None]:
+    """Look for garbage as a daemon does, for the time of a measurement."""
+    thresholds = gc.get_threshold()
+    settle_heap()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
+
+
 @asynccontextmanager
 async def open_line(folder: Path, manifest: Manifest, *, keys: int) -> AsyncIterator[Line]:
     """A node in `folder` whose state has `keys` accounts. Its clock is the chain's."""
@@ -342,7 +356,8 @@ async def open_line(folder: Path, manifest: Manifest, *, keys: int) -> AsyncIter
                 await remember_recent(node)
                 await asyncio.sleep(0)
                 await line.found(keys)
-                yield line
+                with _settled():
+                    yield line
                 intake.cancel()
         finally:
             node.threads.close()
