@@ -1,7 +1,8 @@
 """Which kind of database is where, and how it is opened.
 
-A directory says by its files what it holds: LevelDB has CURRENT, LMDB has data.mdb. A database is
-never opened as another kind than it is, which would begin an empty one beside it.
+A directory says by its files what it holds: LevelDB has CURRENT or, if that is lost, tables and
+logs; LMDB has data.mdb. A database is never opened as another kind than it is, which would begin an
+empty one beside it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Final, Literal
 
 from storage.errors import BackendMismatchError, BackendMissingError
 from storage.kv import KV
-from storage.leveldb import LevelDB
+from storage.leveldb import LevelDB, data_files
 
 BackendName = Literal["leveldb", "lmdb"]
 _FILES: Final[dict[str, BackendName]] = {"CURRENT": "leveldb", "data.mdb": "lmdb"}
@@ -22,7 +23,7 @@ def backend_of(path: Path) -> BackendName | None:
     for name, backend in _FILES.items():
         if (path / name).exists():
             return backend
-    return None
+    return "leveldb" if path.is_dir() and data_files(path) else None
 
 
 def open_backend(

@@ -234,13 +234,18 @@ def _typed(path: Path, operation: str, error: Exception) -> StorageError:
     return DiskFailedError(path, operation, detail)
 
 
+def data_files(path: Path) -> list[str]:
+    """The files in a directory that LevelDB keeps its data in, by name."""
+    return [file.name for file in path.iterdir() if file.suffix in _DATA_SUFFIXES]
+
+
 def _require_current(path: Path) -> None:
     """Refuse a directory with data and without the file that says what of it counts: LevelDB would
     begin an empty store there, and remove the data. A creation that a crash cut short has none yet.
     """
     if (path / "CURRENT").exists():
         return
-    left = [file.name for file in path.iterdir() if file.suffix in _DATA_SUFFIXES]
+    left = data_files(path)
     if left:
         raise DamagedStoreError(path, f"CURRENT is missing, although {min(left)} is there")
 

@@ -14,8 +14,10 @@ from node.daemon import load_genesis
 from node.home import Home
 from node.snapshots.beginning import put_in_place
 from node.stores import open_database
+from storage import layout
 from storage.kv import KV
 from storage.lock import DataDirLock
+from storage.reached import read_reached, require_reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class StoppedNode:
 @contextmanager
 def stopped_node(home: Home) -> Iterator[StoppedNode]:
     """Take the lock and open the database. Ends the command with TEMPORARY if the node runs, with
-    CORRUPT if the database does not open, with NO if there is none.
+    CORRUPT if the database does not open or all of it is lost, with NO if there is none.
     """
     config = load_home(home, {}).config
     genesis = load_genesis(home)
@@ -42,4 +44,6 @@ def stopped_node(home: Home) -> Iterator[StoppedNode]:
         if not home.chain.exists():
             raise Ended(Exit.NO, "this node has never run")
         with closing(open_database(home.chain, config)) as kv:
+            if kv.get(layout.GENESIS) is None:
+                require_reached(0, read_reached(home.chain))
             yield StoppedNode(home, config, genesis, kv)

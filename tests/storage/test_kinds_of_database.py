@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from storage.backends import BackendName, backend_of, open_backend
-from storage.errors import BackendMismatchError, BackendMissingError
+from storage.errors import BackendMismatchError, BackendMissingError, DamagedStoreError
 from storage.kv import KV, Batch
 from storage.migration import copies_in, open_current
 from storage.schema import database_format
@@ -37,6 +37,21 @@ def test_a_database_is_never_opened_as_another_kind(backend: BackendName, tmp_pa
     assert {file.name for file in (tmp_path / "db").iterdir()} == before
     with closing(opened(tmp_path / "db", backend)) as kv:
         assert kv.get(b"a") == b"1"
+
+
+def test_a_leveldb_that_lost_current_is_still_one(tmp_path: Path) -> None:
+    opened(tmp_path, "leveldb").close()
+    # What was written is in a table once the log was read again.
+    with closing(opened(tmp_path, "leveldb")) as kv:
+        batch = Batch()
+        batch.put(b"a", b"1")
+        kv.write(batch, sync=True)
+    (tmp_path / "CURRENT").unlink()
+    with pytest.raises(BackendMismatchError, match="kind leveldb"):
+        opened(tmp_path, "lmdb")
+    with pytest.raises(DamagedStoreError, match="CURRENT"):
+        opened(tmp_path, "leveldb")
+    assert not (tmp_path / "data.mdb").exists()
 
 
 def test_an_extra_that_is_not_installed_is_named(

@@ -21,6 +21,8 @@ from node.repair.inspection import Inspected, ReadOnly, serve
 from storage import layout
 from storage.kv import Batch, prefix_end
 from storage.leveldb import LevelDB
+from storage.reached import NAME as REACHED
+from storage.reached import Reached
 from tests.support.cli import run
 from tests.support.signed_chain import REGISTRY
 from tests.support.stopped_home import make_stopped_home, opened
@@ -100,3 +102,17 @@ def test_an_empty_database_and_a_port_in_use_are_said_and_are_no_bugs(
     for command in ("inspect", "replay", "verify"):
         result = run(command, "--home", empty.root)
         assert (result.exit_code, "never run" in result.stderr) == (1, True), result.output
+
+
+@pytest.mark.parametrize("command", ["inspect", "replay", "verify", "rollback"])
+def test_a_database_that_is_lost_as_a_whole_is_no_node_that_has_never_run(
+    home: Home, tmp_path: Path, command: str
+) -> None:
+    home = Home(Path(shutil.copytree(home.root, tmp_path / "lost")))
+    with closing(Reached(home.chain)) as reached:
+        reached.note(7)
+    for file in home.chain.iterdir():
+        if file.name != REACHED:
+            file.unlink()
+    result = run(command, "--home", home.root, *(["1"] if command == "rollback" else []))
+    assert (result.exit_code, "height 7 was durable" in result.stderr) == (65, True), result.output
