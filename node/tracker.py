@@ -28,6 +28,8 @@ from storage.chain import ChainStore, CommittedBlock
 
 OUTCOMES_KEPT: Final = 50_000
 """Outcomes in memory: about twenty of the largest blocks."""
+BRIEF_IDS_MAX: Final = 16
+"""Ids that are looked up among short reads; more of them are a long one."""
 SUBMISSIONS_KEPT: Final = 50_000
 """Times of submission that are remembered, to measure how long a commit took."""
 
@@ -142,7 +144,8 @@ class Tracker:
         if len(at_hand) == len(tx_ids):
             return at_hand
         missing = [tx_id for tx_id in tx_ids if self._at_hand(tx_id) is None]
-        stored = await self._readers.brief(_stored, self._chain.blocks, missing)
+        read = self._readers.brief if len(missing) <= BRIEF_IDS_MAX else self._readers.run
+        stored = await read(_stored, self._chain.blocks, missing)
         # What was missing may have arrived or been committed while the thread was reading.
         return [self._at_hand(tx_id) or stored.get(tx_id) or self._gone(tx_id) for tx_id in tx_ids]
 
@@ -240,10 +243,14 @@ def _status(height: int, outcome: TxOutcome) -> TxStatus:
 
 
 def _stored(blocks: ChainStore, tx_ids: Sequence[bytes]) -> dict[bytes, TxStatus]:
-    found: dict[bytes, TxStatus] = {}
+    places: dict[int, list[tuple[bytes, int]]] = {}
     for tx_id in tx_ids:
         place = blocks.locate(tx_id)
         if place is not None:
-            height, index = place
-            found[tx_id] = _status(height, blocks.outcomes(height)[index])
+            places.setdefault(place[0], []).append((tx_id, place[1]))
+    found: dict[bytes, TxStatus] = {}
+    for height, wanted in places.items():
+        # Of a whole block, however few are asked about.
+        outcomes = blocks.outcomes(height)
+        found |= {tx_id: _status(height, outcomes[index]) for tx_id, index in wanted}
     return found

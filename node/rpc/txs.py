@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
-from medquorum.encoding import from_base64url
+from medquorum.encoding import from_base64url, from_hex
 from medquorum.hashing import HASH_BYTES
 from medquorum.transaction import TX_BYTES_MAX
 from node.errors import RefusedError
@@ -101,6 +101,18 @@ class BatchBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     txs: Annotated[list[Base64], Meta(max_length=BATCH_TXS_MAX)]
 
 
+class StatesBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ids of transactions."""
+
+    txids: Annotated[list[Hex], Meta(max_length=BATCH_TXS_MAX)]
+
+
+class StatesDocument(msgspec.Struct, frozen=True):
+    """Where each stands, in the order of the ids."""
+
+    results: list[TxDocument]
+
+
 class BatchDocument(msgspec.Struct, frozen=True):
     """What became of each, in the order of the batch. A refused one carries its `problem`."""
 
@@ -189,6 +201,16 @@ async def get_tx(call: Call[TxParams]) -> web.StreamResponse:
     if call.params.wait == "committed":
         return answer(shown(await tracker.wait(tx_id, call.params.timeout)))
     return answer(shown(await tracker.status(tx_id)))
+
+
+async def get_states(call: Call[PostParams]) -> web.StreamResponse:
+    """Where many transactions stand."""
+    try:
+        tx_ids = [from_hex(text, size=HASH_BYTES) for text in _parse(call.body, StatesBody).txids]
+    except ValueError as error:
+        raise RefusedError("malformed", f"an id: {error}") from None
+    statuses = await call.services.tracker.statuses(tx_ids)
+    return answer(StatesDocument([shown(status) for status in statuses]))
 
 
 async def get_receipt(call: Call[Params]) -> web.StreamResponse:
@@ -282,6 +304,7 @@ _SUBMIT_BODY: Final = Body(TX_BYTES_MAX * 4 // 3, {MSGPACK: None, JSON: SubmitBo
 _BATCH_BODY: Final = Body(
     BATCH_BYTES_MAX * 4 // 3 + 8 * BATCH_TXS_MAX, {MSGPACK: list[bytes], JSON: BatchBody}
 )
+_STATES_BODY: Final = Body(BATCH_TXS_MAX * (2 * HASH_BYTES + 4), {JSON: StatesBody})
 
 ROUTES: Final[tuple[AnyRoute, ...]] = (
     Route(
@@ -311,6 +334,17 @@ ROUTES: Final[tuple[AnyRoute, ...]] = (
         answers={200: Answer("What became of each", BatchDocument)},
         problems=("mempool_full", "disk_low", "halted"),
         body=_BATCH_BODY,
+    ),
+    Route(
+        method="POST",
+        path="/v1/txs/states",
+        name="getTransactionStates",
+        tag="transactions",
+        summary="Where many transactions stand.",
+        params=PostParams,
+        handle=get_states,
+        answers={200: Answer("The state of each", StatesDocument)},
+        body=_STATES_BODY,
     ),
     Route(
         method="GET",

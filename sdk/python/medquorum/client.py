@@ -42,12 +42,7 @@ from medquorum.answers import (
 from medquorum.builder import TransactionBuilder
 from medquorum.codec import encode_plain
 from medquorum.connection import JSON_TYPE, MSGPACK_TYPE, Answer, Connection, Request, Retry
-from medquorum.errors import (
-    AnswerError,
-    DecodeError,
-    VerificationError,
-    WaitTimeoutError,
-)
+from medquorum.errors import AnswerError, DecodeError, VerificationError, WaitTimeoutError
 from medquorum.genesis import Genesis
 from medquorum.history import Certified, ValidatorHistory
 from medquorum.keys import SigningKey
@@ -58,6 +53,7 @@ from medquorum.payloads import (
     KemAnswer,
     ReleaseAnswer,
     StateAnswer,
+    StatesAnswer,
     UploadAnswer,
     ValidatorsAnswer,
     certified_of,
@@ -65,6 +61,8 @@ from medquorum.payloads import (
     hex_bytes,
     proof_of,
     release_of,
+    states_body,
+    states_of,
 )
 from medquorum.receipt import Receipt, VerifiedReceipt
 from medquorum.request import sign_request
@@ -169,17 +167,13 @@ class Client:
         return await self.wait(transaction.id, timeout_s=max(0.0, deadline - _now()))
 
     async def submit_batch(self, transactions: Sequence[Transaction]) -> tuple[BatchItem, ...]:
-        """Send at most 1000 transactions at once; each succeeds or fails alone. Raises ValueError
-        for too many.
-        """
+        """Send at most 1000 transactions; each fails alone. Raises ValueError for more."""
         size = sum(len(transaction.raw) for transaction in transactions)
         if len(transactions) > BATCH_TRANSACTIONS_MAX or size > BATCH_BYTES_MAX:
             raise ValueError(f"{len(transactions)} transactions of {size} bytes are too many")
         body = encode_plain([transaction.raw for transaction in transactions])
-        answer = await self._connection.send(
-            Request("POST", "v1/txs/batch", {}, body=body, content_type=MSGPACK_TYPE)
-        )
-        results = answer.json(BatchAnswer).results
+        request = Request("POST", "v1/txs/batch", {}, body=body, content_type=MSGPACK_TYPE)
+        results = (await self._connection.send(request)).json(BatchAnswer).results
         if len(results) != len(transactions):
             raise AnswerError(f"{len(results)} results for {len(transactions)} transactions")
         return results
@@ -187,6 +181,11 @@ class Client:
     async def tx(self, tx_id: bytes) -> TxStatus:
         """Where a transaction stands now, by the word of the node."""
         return (await self._get(f"v1/txs/{tx_id.hex()}")).json(TxStatus)
+
+    async def txs(self, tx_ids: Sequence[bytes]) -> tuple[TxStatus, ...]:
+        """Where at most 1000 transactions stand now, in order. Raises ValueError for more."""
+        ask = Request("POST", "v1/txs/states", {}, body=states_body(tx_ids), content_type=JSON_TYPE)
+        return states_of((await self._connection.send(ask)).json(StatesAnswer), tx_ids)
 
     async def wait(self, tx_id: bytes, *, timeout_s: float = 30.0) -> TxStatus:
         """The final status of a transaction. Raises WaitTimeoutError; then nothing is lost, and
@@ -320,8 +319,8 @@ class Client:
         with ReleasedRecord.open.
         """
         chain_id = await self._anchor_id()
-        ask = {"req_id": req_id.hex(), "rec_ids": [rec_id.hex() for rec_id in rec_ids]}
-        body = msgspec.json.encode(ask)
+        wanted = [rec_id.hex() for rec_id in rec_ids]
+        body = msgspec.json.encode({"req_id": req_id.hex(), "rec_ids": wanted})
         request = Request("POST", "v1/vault/release", {}, body=body, content_type=JSON_TYPE)
         answer = await self._send_signed(request, key, chain_id)
         return release_of(answer.json(ReleaseAnswer))

@@ -105,6 +105,10 @@ class SyncClient:
         """See Client.tx."""
         return self._call(self._client.tx(tx_id))
 
+    def txs(self, tx_ids: Sequence[bytes]) -> tuple[TxStatus, ...]:
+        """See Client.txs."""
+        return self._call(self._client.txs(tx_ids))
+
     def wait(self, tx_id: bytes, *, timeout_s: float = 30.0) -> TxStatus:
         """See Client.wait."""
         return self._call(self._client.wait(tx_id, timeout_s=timeout_s))

@@ -4,14 +4,16 @@ answers.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from medquorum.answers import BatchItem, Release, ReleasedRecord
+from medquorum.answers import BatchItem, Release, ReleasedRecord, TxStatus
 from medquorum.codec import decode
 from medquorum.encoding import from_base64url, from_hex
 from medquorum.errors import AnswerError, DecodeError
 from medquorum.history import Certified, SetChange
-from medquorum.limits import STATE_PROOF_BYTES_MAX
+from medquorum.limits import BATCH_TRANSACTIONS_MAX, STATE_PROOF_BYTES_MAX
 from medquorum.prooffile import unpack_certified, unpack_change
 from medquorum.statetree import StateProof
 
@@ -20,6 +22,12 @@ class BatchAnswer(msgspec.Struct):
     """POST /v1/txs/batch."""
 
     results: tuple[BatchItem, ...]
+
+
+class StatesAnswer(msgspec.Struct):
+    """POST /v1/txs/states."""
+
+    results: tuple[TxStatus, ...]
 
 
 class RawBlock(msgspec.Struct):
@@ -138,3 +146,17 @@ def base64_bytes(text: str) -> bytes:
         return from_base64url(text)
     except ValueError as error:
         raise AnswerError(str(error)) from None
+
+
+def states_body(tx_ids: Sequence[bytes]) -> bytes:
+    """What POST /v1/txs/states takes. Raises ValueError for too many."""
+    if len(tx_ids) > BATCH_TRANSACTIONS_MAX:
+        raise ValueError(f"{len(tx_ids)} transactions are too many")
+    return msgspec.json.encode({"txids": [tx_id.hex() for tx_id in tx_ids]})
+
+
+def states_of(answer: StatesAnswer, tx_ids: Sequence[bytes]) -> tuple[TxStatus, ...]:
+    """The states in an answer about these transactions. Raises AnswerError if it is not."""
+    if [status.txid for status in answer.results] != [tx_id.hex() for tx_id in tx_ids]:
+        raise AnswerError("the answer is not about the transactions that were asked about")
+    return answer.results

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiohttp import ClientSession
 
@@ -125,6 +126,16 @@ async def test_a_batch_of_too_many_is_refused_whole(tmp_path: Path) -> None:
     batch = b"\xdc" + (1001).to_bytes(2, "big") + b"\xc4\x00" * 1001
     async with local_node(tmp_path) as node, node.api() as api:
         found = await refused(api, "POST", "/v1/txs/batch", data=batch, headers=MSGPACK)
+        assert found == (400, "malformed")
+
+
+@pytest.mark.parametrize("txids", [["00"], ["zz" * 32], ["00" * 32] * 1001, [7], "00"])
+async def test_ids_that_are_none_or_too_many_are_refused_whole(
+    tmp_path: Path, txids: object
+) -> None:
+    async with local_node(tmp_path) as node, node.api() as api:
+        body, headers = msgspec.json.encode({"txids": txids}), {"Content-Type": "application/json"}
+        found = await refused(api, "POST", "/v1/txs/states", data=body, headers=headers)
         assert found == (400, "malformed")
 
 

@@ -44,6 +44,16 @@ async def test_the_client_submits_waits_and_proves(tmp_path: Path) -> None:
         assert (await client.block(1)).height == 1
         batch = await client.submit_batch([tx, node.transaction(enrolment(node, "b"))])
         assert [item.duplicate for item in batch] == [True, False]
+        states = await client.txs([tx.id, bytes(32), tx.id])
+        assert [status.state for status in states] == ["committed", "unknown", "committed"]
+        assert (states[0].txid, states[0].height) == (tx.id.hex(), 1)
+        assert await client.txs([]) == ()
+
+
+async def test_more_ids_than_a_request_takes_are_refused_before_it_is_sent(tmp_path: Path) -> None:
+    async with clients(tmp_path) as (_, client):
+        with pytest.raises(ValueError, match="1001"):
+            await client.txs([bytes(32)] * 1001)
 
 
 async def test_state_is_proven_present_and_absent(tmp_path: Path) -> None:
