@@ -58,12 +58,13 @@ class SyncStatus:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a peer last said of its height: how long ago, and how many heights it lacked of ours
-    then.
+    """What a peer last said of its height: how long ago, how many heights it lacked of ours then,
+    and the height itself.
     """
 
     ago_s: float
     behind: int
+    height: int
 
 
 class Sync:
@@ -89,7 +90,8 @@ class Sync:
         self._fetcher = BlockFetcher(chain, work, network, threads, self._peers, halted=halted)
         self._beats: dict[bytes, float] = {}
         self._grown = asyncio.Event()
-        self._heard: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
+        # When, our height then, and theirs.
+        self._heard: OrderedDict[bytes, tuple[float, int, int]] = OrderedDict()
         self._wake = asyncio.Event()
 
     def status(self) -> SyncStatus | None:
@@ -125,8 +127,8 @@ class Sync:
         found = self._heard.get(peer)
         if found is None:
             return None
-        at_s, behind = found
-        return Heard(asyncio.get_running_loop().time() - at_s, behind)
+        at_s, ours, theirs = found
+        return Heard(asyncio.get_running_loop().time() - at_s, ours - theirs, theirs)
 
     def claim(self, peer: bytes, height: int) -> None:
         """A peer says, or an engine saw, that `height` is committed elsewhere."""
@@ -218,7 +220,7 @@ class Sync:
 
     def _remember(self, peer: bytes, height: int) -> None:
         now_s = asyncio.get_running_loop().time()
-        self._heard[peer] = (now_s, self._chain.tip.height - height)
+        self._heard[peer] = (now_s, self._chain.tip.height, height)
         self._heard.move_to_end(peer)
         if len(self._heard) > PEERS_HEARD_MAX:
             self._heard.popitem(last=False)

@@ -52,11 +52,14 @@ class NodeNeeds:
         self._makes_snapshots = makes_snapshots
 
     def snapshot(self) -> int | None:
-        """The oldest one here; 0 while the first one is still to be made, None if none ever is."""
+        """The oldest one here; 0 while the first one is still to be made. None if none is made
+        here: the one that the node began with is never followed by another, and would keep the
+        blocks for ever.
+        """
+        if not self._makes_snapshots:
+            return None
         names = self._snapshots.names()
-        if names:
-            return names[0].height
-        return 0 if self._makes_snapshots else None
+        return names[0].height if names else 0
 
     def peer(self) -> int:
         """The lowest height that a validator who is connected has announced. An observer is not
@@ -68,7 +71,7 @@ class NodeNeeds:
         for peer in self._peers.connected():
             heard = self._heights.heard(peer) if peer in voters else None
             if heard is not None:
-                lowest = min(lowest, height - heard.behind)
+                lowest = min(lowest, heard.height)
         return lowest
 
 

@@ -30,7 +30,7 @@ from tests.support.cluster import Cluster, key_of, running_cluster
 from tests.support.daemon import MSGPACK, LocalNode, local_node
 
 REASON = "site.lost"
-LEVEL = Heard(0.1, 0)
+LEVEL = Heard(0.1, 0, 0)
 
 
 @pytest.fixture(params=["pbft", "raft"])
@@ -150,10 +150,10 @@ def proposing(node: LocalNode, *, override: bool = False, nonce: int = 1) -> Tra
         (False, None, Standing.NEVER_SEEN),
         (False, LEVEL, Standing.OFFLINE),
         (True, None, Standing.SILENT),
-        (True, Heard(PREFLIGHT_SILENT_S + 0.1, 0), Standing.SILENT),
-        (True, Heard(0.1, PREFLIGHT_BEHIND_MAX + 1), Standing.BEHIND),
-        (True, Heard(0.1, PREFLIGHT_BEHIND_MAX), None),
-        (True, Heard(PREFLIGHT_SILENT_S - 0.1, -3), None),
+        (True, Heard(PREFLIGHT_SILENT_S + 0.1, 0, 0), Standing.SILENT),
+        (True, Heard(0.1, PREFLIGHT_BEHIND_MAX + 1, 0), Standing.BEHIND),
+        (True, Heard(0.1, PREFLIGHT_BEHIND_MAX, 0), None),
+        (True, Heard(PREFLIGHT_SILENT_S - 0.1, -3, 0), None),
     ],
 )
 async def test_who_counts_as_there(

@@ -150,7 +150,13 @@ async def test_what_peers_say_of_their_height_is_remembered_within_bounds(tmp_pa
         await sync.on_tip(keys[0], encode(Tip(1, 0)))
         said = sync.heard(keys[0])
         assert said is not None
-        assert (said.behind, said.ago_s < 5) == (1, True)
+        assert (said.behind, said.height, said.ago_s < 5) == (1, 0, True)
+        tx = cluster.transaction()
+        await cluster.submit(0, tx)
+        await cluster.committed([tx])
+        later = sync.heard(keys[0])
+        assert later is not None
+        assert (later.behind, later.height) == (1, 0)
         # A peer that is gone was there once: that is not forgotten with its claim.
         sync.lost(keys[0])
         assert sync.heard(keys[0]) is not None

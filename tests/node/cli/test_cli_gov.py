@@ -95,7 +95,7 @@ def test_names_and_ids_are_checked_before_anything_is_written() -> None:
 
 async def check(tmp_path: Path, *arguments: str, level: bool = False) -> Result:
     """Run the command against a chain of one validator, with a daemon that may be level."""
-    world = World(links=(NEW,), heights={NEW: Heard(0.1, 0 if level else 812)})
+    world = World(links=(NEW,), heights={NEW: Heard(0.1, 0 if level else 812, 0)})
     async with local_node(tmp_path, world=world) as node, node.api() as api:
         async with api.get("/v1/status") as answer:
             base = str(answer.url.origin())

@@ -220,7 +220,8 @@ def test_a_node_needs_what_its_snapshots_and_the_validators_that_lag_need(
     # Rule A12.
     members = make_genesis(4).validator_set()
     voters = members.validators
-    heard = {voters[0].node_key: Heard(0.1, 4), b"observer": Heard(0.1, 90)}
+    # Announced when the tip here was 60: what it lacked then is no measure of where it is now.
+    heard = {voters[0].node_key: Heard(0.1, 4, 56), b"observer": Heard(0.1, 50, 10)}
     connected = [voters[0].node_key, voters[1].node_key, b"observer"]
 
     class World:
@@ -231,15 +232,20 @@ def test_a_node_needs_what_its_snapshots_and_the_validators_that_lag_need(
             return heard.get(peer)
 
     files = SnapshotFiles(tmp_path)
-    for makes, expected in ((True, 0), (False, None)):
-        needs = NodeNeeds(lambda: (100, members), World(), World(), files, makes_snapshots=makes)
-        assert needs.snapshot() == expected
-    assert needs.peer() == 96
+
+    def needs_if(makes: bool) -> NodeNeeds:
+        return NodeNeeds(lambda: (100, members), World(), World(), files, makes_snapshots=makes)
+
+    needs = needs_if(True)
+    assert (needs.snapshot(), needs_if(False).snapshot()) == (0, None)
+    assert needs.peer() == 56
     connected.remove(voters[0].node_key)
     assert needs.peer() == 100
     for height in (30, 20):
         files.keep(SnapshotName(height, bytes(32)), b"head")
     assert needs.snapshot() == 20
+    # The one that it began with keeps no blocks, where none ever follows it.
+    assert needs_if(False).snapshot() is None
 
 
 async def _three_ranges(pruner: Pruner) -> None:
