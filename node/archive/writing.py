@@ -54,11 +54,6 @@ def finished(work: Generator[None, None, T]) -> T:
             return result
 
 
-def write_archive(path: Path, kv: KV, chain_id: bytes, first: int, last: int) -> Written:
-    """All of `writing` in one go."""
-    return finished(writing(path, kv, chain_id, first, last))
-
-
 def writing(
     path: Path, kv: KV, chain_id: bytes, first: int, last: int
 ) -> Generator[None, None, Written]:

@@ -14,9 +14,10 @@ from medquorum import genesis as genesis_files
 from medquorum.errors import VerificationError
 from node.archive.format import ArchiveHead, ArchiveReader, framed
 from node.archive.proving import Proven, prove_archive
-from node.archive.writing import Written, write_archive
+from node.archive.writing import Written, finished, writing
 from node.home import Home
 from storage.chain import ChainStore
+from storage.kv import KV
 from tests.support.cli import ok
 from tests.support.stopped_home import opened
 
@@ -44,6 +45,11 @@ def blocks_of(home: Home) -> Iterator[ChainStore]:
     """Its blocks."""
     with opened(home) as kv:
         yield ChainStore(kv)
+
+
+def write_archive(path: Path, kv: KV, chain_id: bytes, first: int, last: int) -> Written:
+    """All of it in one go."""
+    return finished(writing(path, kv, chain_id, first, last))
 
 
 def archived(home: Home, file: Path, first: int, last: int) -> Written:

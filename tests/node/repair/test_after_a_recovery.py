@@ -15,7 +15,6 @@ from medquorum.receipt import verify_receipt
 from medquorum.transaction import Transaction
 from node.archive.format import ArchiveReader
 from node.archive.proving import prove_archive
-from node.archive.writing import write_archive
 from node.chain import Chain
 from node.checking.findings import Report
 from node.ledger.recoveries import recovery_refusal
@@ -31,6 +30,7 @@ from storage.errors import DamagedStoreError
 from storage.kv import Batch
 from storage.leveldb import LevelDB
 from storage.snapshots import SnapshotFiles
+from tests.support.archives import write_archive
 from tests.support.recovered import handed_in, recovery_of
 from tests.support.signed_chain import REGISTRY, SignedChain, open_leveldb
 from tests.support.stopped_home import exchange_a_validator
