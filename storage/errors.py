@@ -5,7 +5,7 @@ StorageError
 │   ├── DiskFullError         no space, quota or inode left
 │   └── DiskFailedError       an I/O error or a failed fsync; never retried
 ├── DamagedError              what is on the disk is not what was written
-│   ├── DamagedStoreError     LevelDB found a bad checksum or a missing file
+│   ├── DamagedStoreError     the database: a bad checksum, a missing file or entry
 │   ├── DamagedLogError       a bad record with good ones after it
 │   ├── DamagedSignStateError the sign-state file does not hold a whole record
 │   └── DamagedBlobError      a vault blob that does not hash to its name, or what goes with it
@@ -58,7 +58,7 @@ class DamagedError(StorageError):
 
 
 class DamagedStoreError(DamagedError):
-    """LevelDB found a bad checksum, or a file of its own missing."""
+    """The database has a bad checksum, lacks a file, or does not hold what belongs together."""
 
     def __init__(self, path: Path | str, detail: str) -> None:
         super().__init__(f"{path}: {detail}")

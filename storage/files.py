@@ -233,6 +233,15 @@ def make_durable(files: Files, path: Path) -> None:
     files.sync_directory(path.parent)
 
 
+def sync_file(path: Path) -> None:
+    """Sync a file that something else wrote, with all its metadata. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_synced(files: Files, path: Path, data: bytes) -> None:
     """Create `path` with this content and sync it. Its name is not durable yet."""
     file = files.create(path)

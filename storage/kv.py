@@ -1,8 +1,8 @@
 """The key-value interface that the rest of storage stands on.
 
-Keys are not empty and are ordered as unsigned bytes. A batch is written all or not at all. Two
-implementations obey one conformance suite: LevelDB (storage/leveldb.py) and memory
-(storage/memory.py).
+Keys are not empty and are ordered as unsigned bytes. A batch is written all or not at all. Three
+implementations obey one conformance suite: LevelDB (storage/leveldb.py), LMDB (storage/lmdb.py) and
+memory (storage/memory.py).
 """
 
 from __future__ import annotations

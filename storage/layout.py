@@ -1,4 +1,4 @@
-"""THE table of key prefixes. One LevelDB holds all of it, so that one batch commits a height.
+"""THE table of key prefixes. One database holds all of it, so that one batch commits a height.
 
   prefix  rest of the key                 value                  meaning
   F                                       format (8)             the layout has this version

@@ -13,6 +13,7 @@ import plyvel
 from medquorum.invariants import InvariantBroken
 from storage import limits
 from storage.errors import DamagedStoreError, DiskFailedError, DiskFullError, StorageError
+from storage.files import DiskFiles
 from storage.kv import Batch, Snapshot
 
 _BEYOND_THE_END = os.strerror(errno.EINVAL)
@@ -79,8 +80,9 @@ class LevelDB:
                 bloom_filter_bits=limits.LEVELDB_BLOOM_BITS,
             )
             # The first acknowledged write needs the names of the files it is in.
-            _sync_directory(path)
-            _sync_directory(path.parent)
+            files = DiskFiles()
+            files.sync_directory(path)
+            files.sync_directory(path.parent)
         except (plyvel.Error, OSError) as error:
             raise _typed(path, "open", error) from None
         self._write_batch = self._db.write_batch
@@ -248,11 +250,3 @@ def _require_current(path: Path) -> None:
     left = data_files(path)
     if left:
         raise DamagedStoreError(path, f"CURRENT is missing, although {min(left)} is there")
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -23,7 +23,7 @@ import lmdb
 from medquorum.invariants import InvariantBroken, require
 from storage import limits
 from storage.errors import DamagedStoreError, DiskFailedError, DiskFullError, StorageError
-from storage.files import FULL, DiskFiles
+from storage.files import FULL, DiskFiles, sync_file
 from storage.kv import Batch, Snapshot
 from storage.lmdbentries import LONG, SHORT_BYTES_MAX, changed_rest, entry_of, opened, sealed
 from storage.lmdbpages import missing_page
@@ -128,7 +128,7 @@ class LMDB:
         """Copy the database without what was deleted and put the copy in its place. Nobody may be
         reading. A crash leaves the old one or the new one.
 
-        Raises DiskFullError, DiskFailedError: then the old one is in use as before.
+        Raises DiskFullError, DiskFailedError: then the database is in use as before.
         """
         with self._writing, self._readers.none() as alone:
             require(alone, "somebody reads the store while it is rewritten")
@@ -137,15 +137,17 @@ class LMDB:
             try:
                 copy.mkdir()
                 self._env.copy(str(copy), compact=True)
-                _sync_file(copy / DATA_NAME)
+                sync_file(copy / DATA_NAME)
+                self._env.close()
+                try:
+                    (copy / DATA_NAME).replace(self._path / DATA_NAME)
+                    DiskFiles().sync_directory(self._path)
+                finally:
+                    self._env = self._opened()
             except (lmdb.Error, OSError) as error:
-                shutil.rmtree(copy, ignore_errors=True)
                 raise _typed(self._path, "compact", error) from None
-            self._env.close()
-            (copy / DATA_NAME).replace(self._path / DATA_NAME)
-            DiskFiles().sync_directory(self._path)
-            shutil.rmtree(copy, ignore_errors=True)
-            self._env = self._opened()
+            finally:
+                shutil.rmtree(copy, ignore_errors=True)
 
     def close(self) -> None:
         """See KV.close."""
@@ -376,11 +378,3 @@ def _nothing_free(path: Path) -> bool:
         return shutil.disk_usage(path).free < limits.LMDB_FULL_BYTES
     except OSError:
         return False
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

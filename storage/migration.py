@@ -20,7 +20,7 @@ from typing import Final
 
 from storage import layout
 from storage.errors import DiskFailedError, DiskFullError
-from storage.files import FULL, TEMP_SUFFIX, DiskFiles
+from storage.files import FULL, TEMP_SUFFIX, DiskFiles, sync_file
 from storage.kv import KV
 from storage.schema import bring_forward, database_format
 
@@ -114,7 +114,7 @@ def _copy(source: Path, target: Path) -> None:
         for file in sorted(source.iterdir()):
             if file.suffix not in NEVER_CHANGED or not _linked(file, temp / file.name):
                 shutil.copyfile(file, temp / file.name)
-                _sync_file(temp / file.name)
+                sync_file(temp / file.name)
     except OSError as error:
         shutil.rmtree(temp, ignore_errors=True)
         kind = DiskFullError if error.errno in FULL else DiskFailedError
@@ -131,11 +131,3 @@ def _linked(file: Path, name: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

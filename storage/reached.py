@@ -12,7 +12,6 @@ database, and after a failure of power it may be behind and notice less.
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 from struct import Struct
@@ -23,6 +22,7 @@ from medquorum.invariants import require
 from storage import layout
 from storage.chain import ChainStore
 from storage.errors import DamagedStoreError, DiskError, DiskFailedError, DiskFullError
+from storage.files import FULL
 from storage.kv import Reader
 from storage.limits import WHOLE_HEIGHTS_MAX
 from storage.state import NO_HEIGHT, StateStore
@@ -149,6 +149,5 @@ def _parse(data: bytes) -> int:
 
 
 def _typed(path: Path, operation: str, error: OSError) -> DiskError:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    kind = DiskFullError if full else DiskFailedError
+    kind = DiskFullError if error.errno in FULL else DiskFailedError
     return kind(path, operation, error.strerror or str(error))

@@ -195,8 +195,8 @@ def removed_since(reader: Reader, height: int) -> set[bytes]:
 def read_state_at(reader: Reader, height: int) -> Iterator[tuple[str, bytes, bytes]]:
     """All values after `height`, with their namespaces and keys, in the order of `read_state`.
 
-    The height is one whose history is kept, and the caller compares the root: heights that an
-    older version of this software wrote do not tell which keys they removed.
+    The height is one whose history is kept. The caller compares the root: what is damaged may lack
+    keys.
     """
     gone = sorted(removed_since(reader, height), reverse=True)
     for full_key, _ in reader.scan(layout.STATE, prefix_end(layout.STATE)):

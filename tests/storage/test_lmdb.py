@@ -4,6 +4,7 @@ that is given back, a full disk, a kill (docs/spec/storage.md, section 9).
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medquorum.invariants import InvariantBroken
-from storage.errors import DamagedStoreError, DiskFullError
+from storage.errors import DamagedStoreError, DiskFailedError, DiskFullError
 from storage.kv import Batch
 from tests.support.cli import ROOT
 
@@ -171,6 +172,25 @@ def test_rewriting_gives_room_back_and_changes_nothing_that_is_read(tmp_path: Pa
     with closing(LMDB(tmp_path)) as kv:
         assert kv.get(b"more") == b"1"
         assert not (tmp_path / "compacted.tmp").exists()
+
+
+def test_a_rewrite_that_the_disk_refuses_leaves_the_store_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_path: Path, _target: Path) -> Path:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with closing(LMDB(tmp_path)) as kv:
+        put(kv, a=b"1")
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", refused)
+            with pytest.raises(DiskFailedError, match="compact"):
+                kv.rewrite()
+        assert not (tmp_path / "compacted.tmp").exists()
+        put(kv, b=b"2")
+        assert [key for key, _ in kv.scan(*ALL)] == [b"a", b"b"]
+        kv.rewrite()
+        assert kv.get(b"b") == b"2"
 
 
 def test_readers_outlive_neither_their_close_nor_the_store(tmp_path: Path) -> None:
