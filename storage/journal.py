@@ -100,11 +100,13 @@ class MempoolJournal:
         numbers = sorted(filter(None, map(_parse_number, self._files.names(directory))))
         self._next = numbers[-1] + 1 if numbers else 1
         for number in numbers:
-            self._refuse_other_format(self._file_of(number))
-        for number in numbers:
             self._adopt(number)
-        for segment in self._segments.values():
-            make_durable(self._files, segment.path)
+        # Nothing goes before all of them were found to be of this format.
+        for number, segment in list(self._segments.items()):
+            if segment.live:
+                make_durable(self._files, segment.path)
+            else:
+                self._drop(number)
 
     @property
     def size_bytes(self) -> int:
@@ -282,25 +284,16 @@ class MempoolJournal:
     def _file_of(self, number: int) -> Path:
         return self._directory / f"{number:0{_NUMBER_DIGITS}}{_SUFFIX}"
 
-    def _refuse_other_format(self, path: Path) -> None:
-        """A header whose checksum holds was written as it stands: it is no flipped bit."""
-        data = self._files.read(path) or b""
-        version = data[len(_MAGIC_KIND) : len(_MAGIC)]
-        whole = framing.header_salt(_MAGIC_KIND, data) is not None
-        if whole and version.isdigit() and int(version) != VERSION:
-            raise FormatError(path, int(version), VERSION)
-
     def _adopt(self, number: int) -> None:
-        """Take over a segment of an earlier process."""
+        """Take over a segment of an earlier process. Raises FormatError."""
         path = self._file_of(number)
         data = self._files.read(path) or b""
+        _refuse_other_format(path, data)
         items = list(_items(data))
         used = framing.HEADER_BYTES + sum(len(i) + framing.RECORD_HEAD_BYTES for i in items)
         self.damaged_bytes += max(len(data) - used, 0)
         first = number << _INDEX_BITS
         self._segments[number] = _Segment(path, len(data), set(range(first, first + len(items))))
-        if len(items) == 0:
-            self._drop(number)
 
     def _drop(self, number: int) -> None:
         # Not synced: a deleted segment that a crash brings back holds nothing but final items.
@@ -310,6 +303,14 @@ class MempoolJournal:
 def _parse_number(name: str) -> int | None:
     stem = name.removesuffix(_SUFFIX)
     return int(stem) if stem != name and stem.isdigit() and len(stem) == _NUMBER_DIGITS else None
+
+
+def _refuse_other_format(path: Path, data: bytes) -> None:
+    """A header whose checksum holds was written as it stands: it is no flipped bit."""
+    version = data[len(_MAGIC_KIND) : len(_MAGIC)]
+    whole = framing.header_salt(_MAGIC_KIND, data) is not None
+    if whole and version.isdigit() and int(version) != VERSION:
+        raise FormatError(path, int(version), VERSION)
 
 
 def _items(data: bytes) -> Iterator[bytes]:

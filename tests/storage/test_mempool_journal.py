@@ -8,6 +8,7 @@ from zlib import crc32
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from storage.errors import DiskError, DiskFailedError, DiskFullError, FormatError, JournalFullError
 from storage.files import replace_file
@@ -15,6 +16,19 @@ from storage.journal import MempoolJournal
 from tests.support.fake_disk import FakeDisk
 
 DIRECTORY = Path("/data/journal")
+
+
+class ReadCounting(FakeDisk):
+    """Knows which files were read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read_paths: list[Path] = []
+
+    @override
+    def read(self, path: Path) -> bytes | None:
+        self.read_paths.append(path)
+        return super().read(path)
 
 
 def _open(disk: FakeDisk, *, segment_bytes: int = 200, bytes_max: int = 10_000) -> MempoolJournal:
@@ -228,6 +242,18 @@ def test_a_sync_that_failed_between_two_segments_is_not_tried_again(kind: type[D
     with pytest.raises(DiskFailedError):
         journal.append((b"b",))
     assert [operation for operation, _ in disk.log] == ["sync"]
+
+
+def test_a_start_reads_each_segment_once() -> None:
+    disk = ReadCounting()
+    journal = _open(disk)
+    for number in range(3):
+        journal.append((b"%d" % number * 300,))
+    journal.sync()
+    disk.read_paths.clear()
+    again = _open(disk)
+    assert disk.read_paths == sorted(DIRECTORY / name for name in disk.names(DIRECTORY))
+    assert len(_replayed(again)) == len(disk.names(DIRECTORY)) == 3
 
 
 def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
