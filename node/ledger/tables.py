@@ -99,7 +99,7 @@ class Table(Generic[ValueT]):
         rows = state.rows
         if name not in rows:
             rows[name] = self.get(state, *parts)
-        return rows[name]  # type: ignore[return-value]  # under this name stands a row of this table
+        return rows[name]  # type: ignore[return-value]  # under it stands a row of this table
 
     def has(self, state: ReadableState, *parts: KeyPart) -> bool:
         """Whether the row exists."""
