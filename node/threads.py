@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar, cast
@@ -44,9 +44,23 @@ class Worker:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, lambda: call(*args, **kwargs))
 
+    async def run_steps(self, steps: Iterator[int], *, rest_s: float) -> int:
+        """Run all steps of a long piece of work, and let others have the threads between them; the
+        sum of what they gave.
+        """
+        total = 0
+        while (step := await self.run(_next, steps)) is not None:
+            total += step
+            await asyncio.sleep(rest_s)
+        return total
+
     def close(self) -> None:
         """Wait for what runs; nothing new is accepted."""
         self._pool.shutdown(wait=True)
+
+
+def _next(steps: Iterator[int]) -> int | None:
+    return next(steps, None)
 
 
 @dataclass(frozen=True, slots=True)

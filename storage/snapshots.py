@@ -9,7 +9,7 @@ What the bytes mean is the caller's knowledge. A head and a chunk are hashed whe
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -100,17 +100,16 @@ class SnapshotFiles:
         self._files.remove(self._file_of(name))
         self._files.sync_directory(self._path)
 
-    def sweep(self, needed: Collection[bytes]) -> int:
-        """Delete every chunk that is not needed, and what a crash left; how many were deleted.
+    def sweeping(self, needed: Collection[bytes]) -> Iterator[int]:
+        """Delete every chunk that is not needed, and what a crash left, in short steps; how many
+        were deleted in each.
 
         What else stands in the directory, nobody knows whose it is, and it stays.
         """
         for name in self._files.names(self._path):
             if name.endswith(TEMP_SUFFIX) and _parse(name.removesuffix(TEMP_SUFFIX)) is not None:
                 self._files.remove(self._path / name)
-        return sum(
-            self.chunks.delete(chunk) for chunk in list(self.chunks.ids()) if chunk not in needed
-        )
+        yield from self.chunks.keep_only(needed)
 
     def _file_of(self, name: SnapshotName) -> Path:
         return self._path / f"{name.height:0{_HEIGHT_DIGITS}d}-{name.digest.hex()}{_SUFFIX}"

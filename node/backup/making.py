@@ -7,7 +7,7 @@ Pruning goes in whole batches too, so what is held is what a crash at that momen
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -162,25 +162,28 @@ class BackupWork:
         self._refs.append(chunk)
 
 
-def retain(files: SnapshotFiles, keep: int, made: SnapshotName) -> int:
+def retaining(files: SnapshotFiles, keep: int, made: SnapshotName) -> Iterator[int]:
     """Forget all backups but `made` and the last ones, `keep` together, and what only the others
-    needed; how many chunks.
+    needed, in short steps; how many chunks went with each.
 
     While a manifest cannot be read, nobody knows what it needs, and every chunk stays.
     """
     files.keep_last(keep, made)
-    return sweep(files)
+    yield from sweeping(files)
 
 
-def sweep(files: SnapshotFiles) -> int:
-    """Delete the chunks that no backup needs; how many. None while a manifest cannot be read."""
+def sweeping(files: SnapshotFiles) -> Iterator[int]:
+    """Delete the chunks that no backup needs, in short steps; how many with each. None while a
+    manifest cannot be read.
+    """
     needed: set[bytes] = set()
     try:
         for name in files.names():
             needed.update(chunk.hash for chunk in load_manifest(files, name).chunks)
+            yield 0
     except FalseBackupError:
-        return 0
-    return files.sweep(needed)
+        return
+    yield from files.sweeping(needed)
 
 
 class BackupMaker:
@@ -265,10 +268,12 @@ class BackupMaker:
             try:
                 await self._write(work)
                 made = await self._worker.run(work.finish, clock() - began_s)
-                await self._worker.run(retain, files, self._keep, made.name())
+                await self._worker.run_steps(
+                    retaining(files, self._keep, made.name()), rest_s=STEP_REST_S
+                )
             except (UnmakeableBackupError, DiskFullError):
                 # What it has written is half a backup, and its disk may be short of room.
-                await self._worker.run(sweep, files)
+                await self._worker.run_steps(sweeping(files), rest_s=STEP_REST_S)
                 raise
             finally:
                 await self._worker.run(work.close)

@@ -21,7 +21,7 @@ from node.modules import installed_registry
 from node.snapshots.beginning import verify_snapshot
 from node.snapshots.errors import FalseSnapshotError, UnmakeableError
 from node.snapshots.format import SnapshotHead
-from node.snapshots.making import SnapshotWork, load_head, retain
+from node.snapshots.making import SnapshotWork, load_head, retaining
 from storage.errors import BlobNotFoundError, DamagedBlobError
 from storage.kv import Snapshot
 from storage.leveldb import LevelDB
@@ -57,7 +57,7 @@ def create(home: Path, as_json: bool) -> None:
                 name = work.finish()
             except UnmakeableError as error:
                 raise Ended(Exit.NO, str(error)) from None
-        retain(files, keep, name)
+        sum(retaining(files, keep, name))
     head = load_head(files, name)
     if head is None:
         raise Ended(Exit.CORRUPT, "the snapshot cannot be read back")

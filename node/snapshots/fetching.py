@@ -38,7 +38,7 @@ from node.snapshots.limits import (
     SILENCES_MAX,
     UNFINISHED_MAX,
 )
-from node.snapshots.making import sweep_unneeded
+from node.snapshots.making import sweeping
 from node.threads import Worker
 from node.wire import Snapshots
 from storage.errors import BlobNotFoundError, DamagedBlobError, DiskFullError
@@ -249,7 +249,8 @@ class StateSync:
         With a block here, our own may be in the making, and its chunks are not told from these.
         """
         if self._height() == 0:
-            await self._worker.run(sweep_unneeded, self._files)
+            # In one go: the first snapshot of our own could begin between two.
+            await self._worker.run(sum, sweeping(self._files))
 
     def _fits(self, head: SnapshotHead, missing: Sequence[ChunkRef]) -> bool:
         """Whether there may be room for what is missing, and for a database of everything."""

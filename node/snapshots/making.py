@@ -108,18 +108,22 @@ def load_head(files: SnapshotFiles, name: SnapshotName) -> SnapshotHead | None:
     return head if head.manifest.name() == name else None
 
 
-def retain(files: SnapshotFiles, keep: int, made: SnapshotName) -> int:
+def retaining(files: SnapshotFiles, keep: int, made: SnapshotName) -> Iterator[int]:
     """Forget all snapshots but `made` and the last ones, `keep` together, and what only the others
-    needed; how many chunks.
+    needed, in short steps; how many chunks went with each.
     """
     files.keep_last(keep, made)
-    return sweep_unneeded(files)
+    yield from sweeping(files)
 
 
-def sweep_unneeded(files: SnapshotFiles) -> int:
-    """Delete the chunks that no snapshot here needs; how many."""
-    heads = [load_head(files, name) for name in files.names()]
-    return files.sweep({c.hash for head in heads if head for c in head.manifest.chunks()})
+def sweeping(files: SnapshotFiles) -> Iterator[int]:
+    """Delete the chunks that no snapshot here needs, in short steps; how many with each."""
+    needed: set[bytes] = set()
+    for name in files.names():
+        head = load_head(files, name)
+        needed.update(() if head is None else (c.hash for c in head.manifest.chunks()))
+        yield 0
+    yield from files.sweeping(needed)
 
 
 class SnapshotMaker:
@@ -176,7 +180,9 @@ class SnapshotMaker:
                 more = await self._worker.run(work.step)
                 await asyncio.sleep(STEP_REST_S)
             name = await self._worker.run(work.finish)
-            await self._worker.run(retain, self._files, self._keep, name)
+            await self._worker.run_steps(
+                retaining(self._files, self._keep, name), rest_s=STEP_REST_S
+            )
         except (UnmakeableError, DiskError) as error:
             # The chain does not need it, and the disk guard looks after the disk.
             self._log.warning("snapshot_failed", height=work.height, detail=str(error))

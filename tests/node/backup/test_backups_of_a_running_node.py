@@ -15,13 +15,14 @@ from aiohttp import ClientResponse, ClientSession
 from medquorum.codec import decode
 from node.backup.errors import UnmakeableBackupError
 from node.backup.format import BackupChunk, load_manifest
-from node.backup.making import BackupMade, BackupMaker, BackupWork, retain
+from node.backup.making import BackupMade, BackupMaker, BackupWork, retaining
 from node.backup.schedule import Backups, Surroundings
 from node.backups import backup_directory
 from node.errors import ConfigError
 from node.home import Home
 from node.ops.app import make_ops
 from node.ops.backupmetrics import BackupMetrics
+from node.threads import Worker
 from storage.errors import DiskFailedError
 from storage.leveldb import LevelDB
 from storage.limits import VAULT_BLOB_BYTES_MAX
@@ -110,10 +111,39 @@ def test_old_ones_go_with_what_only_they_needed(member: SignedChain, tmp_path: P
     for _ in range(3):
         made = back_up(member, tmp_path / "b")
         member.grow(1)
-    assert retain(files, 2, made.name()) > 0
+    assert sum(retaining(files, 2, made.name())) > 0
     assert [name.height for name in files.names()] == [6, 7]
     for name in files.names():
         assert all(files.chunks.has(ref.hash) for ref in load_manifest(files, name).chunks)
+
+
+async def test_what_goes_goes_in_steps_between_which_others_have_the_thread(
+    member: SignedChain, tmp_path: Path
+) -> None:
+    files = SnapshotFiles(tmp_path / "b")
+    back_up(member, tmp_path / "b")
+    made = back_up(member, tmp_path / "b")
+    useless = [files.chunks.put(b"of an older one %d" % number) for number in range(600)]
+    shards = [blob_id[0] for blob_id in files.chunks.ids()]
+    kept = [blob_id[0] for blob_id in {c.hash for c in load_manifest(files, made.name()).chunks}]
+    # Each step has a shard to itself, and the directory of a shard is synced once.
+    steps = list(retaining(files, 1, made.name()))
+    assert steps[1:] == [shards.count(shard) - kept.count(shard) for shard in range(256)]
+    assert not any(map(files.chunks.has, useless))
+    worker = Worker("steps")
+    seen: list[str] = []
+
+    def each() -> Iterator[int]:
+        for number in (1, 2):
+            seen.append(f"step {number}")
+            yield number
+
+    async with asyncio.TaskGroup() as group:
+        done = group.create_task(worker.run_steps(each(), rest_s=0))
+        await asyncio.sleep(0)
+        await worker.run(seen.append, "another")
+    worker.close()
+    assert (seen, done.result()) == (["step 1", "another", "step 2"], 3)
 
 
 def test_the_one_that_was_just_made_stays_below_others_and_beside_another_of_its_height(
@@ -125,7 +155,7 @@ def test_the_one_that_was_just_made_stays_below_others_and_beside_another_of_its
     with closing(SignedChain(tmp_path / "lower")) as lower:
         lower.grow(2)
         below = back_up(lower, tmp_path / "b")
-    retain(files, 1, below.name())
+    sum(retaining(files, 1, below.name()))
     assert files.names() == (below.name(),)
     for software in ("a", "b", "c", "d"):
         with closing(member.kv.snapshot()) as view:
@@ -133,7 +163,7 @@ def test_the_one_that_was_just_made_stays_below_others_and_beside_another_of_its
             while work.step():
                 pass
             made = work.finish(0.0)
-        retain(files, 1, made.name())
+        sum(retaining(files, 1, made.name()))
         assert files.names() == (made.name(),)
     assert all(files.chunks.has(c.hash) for c in load_manifest(files, made.name()).chunks)
 
@@ -145,7 +175,7 @@ def test_files_of_others_in_the_directory_stay(member: SignedChain, tmp_path: Pa
     (tmp_path / "b" / "their-directory.tmp").mkdir()
     ours = tmp_path / "b" / f"{7:016d}-{'0a' * 32}.head.tmp"
     ours.write_bytes(b"left by a crash")
-    retain(SnapshotFiles(tmp_path / "b"), 1, made.name())
+    sum(retaining(SnapshotFiles(tmp_path / "b"), 1, made.name()))
     assert theirs.read_bytes() == b"not ours"
     assert not ours.exists()
 
@@ -161,7 +191,7 @@ def test_nothing_is_swept_while_a_manifest_cannot_be_read(
     files = SnapshotFiles(tmp_path / "b")
     before = set(files.chunks.ids())
     made = back_up(member, tmp_path / "b")
-    assert retain(files, 3, made.name()) == 0
+    assert sum(retaining(files, 3, made.name())) == 0
     assert before <= set(files.chunks.ids())
 
 

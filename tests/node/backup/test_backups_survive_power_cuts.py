@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from node.backup.format import decode_chunk, load_manifest
-from node.backup.making import BackupMade, BackupWork, retain
+from node.backup.making import BackupMade, BackupWork, retaining
 from storage.snapshots import SnapshotFiles
 from tests.support.fake_disk import FakeDisk, PowerCutError
 from tests.support.signed_chain import SignedChain
@@ -26,7 +26,7 @@ def back_up(member: SignedChain, disk: FakeDisk, *, keep: int) -> BackupMade:
         while work.step():
             pass
         made = work.finish(0.0)
-    retain(files, keep, made.name())
+    sum(retaining(files, keep, made.name()))
     return made
 
 
