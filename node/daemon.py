@@ -33,6 +33,7 @@ from node.errors import (
     IdentityError,
     RecoveryRefusedError,
 )
+from node.eventloop import loop_factory
 from node.heap import settle_heap
 from node.home import Home
 from node.ledger.errors import UnservedCodeError
@@ -98,7 +99,7 @@ def run_daemon(
     """
     raise_descriptor_limit()
     try:
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_daemon(home, loaded.config, passphrase, log, ready=ready, compose=compose))
     except StartError as error:
         log.error("not_started", detail=str(error), code=int(error.code))
