@@ -136,6 +136,7 @@ class Node:
             self.work,
             self.network,
             self.threads,
+            spawn=self.spawn,
             halted=lambda: self.halt_reason() is not None,
         )
         self.snapshots = self._make_snapshots(home)

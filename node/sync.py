@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
@@ -80,6 +80,7 @@ class Sync:
         network: Network,
         threads: Threads,
         *,
+        spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]],
         halted: Callable[[], bool],
     ) -> None:
         self._chain = chain
@@ -87,7 +88,9 @@ class Sync:
         self._network = network
         self._threads = threads
         self._peers = Peers()
-        self._fetcher = BlockFetcher(chain, work, network, threads, self._peers, halted=halted)
+        self._fetcher = BlockFetcher(
+            chain, work, network, threads, self._peers, spawn=spawn, halted=halted
+        )
         self._beats: dict[bytes, float] = {}
         self._grown = asyncio.Event()
         # When, our height then, and theirs.

@@ -7,8 +7,9 @@ threads, and the next block is executed on the ledger thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from medquorum.block import Result, ValidatorSet
@@ -33,15 +34,21 @@ from node.wire import (
     GetBlocks,
 )
 
-Check = asyncio.Task[list[CheckedBlock] | BadBlockError]
-
 WAIT_S_MIN: Final = 0.001
+
+
+@dataclass(slots=True)
+class _Check:
+    """Of a part; what came of it, once it has ended."""
+
+    outcome: list[CheckedBlock] | BadBlockError | None = None
+    task: asyncio.Task[None] | None = None
 
 
 class BlockFetcher:
     """Lives on the event loop. `peers` is shared with whoever hears of their heights, and calls
-    `wake` then. `halted` says whether the node has stopped voting for good: then it also stops
-    here.
+    `wake` then. `spawn` starts a task that ends with the node at the latest, and ends it if it
+    fails. `halted` says whether the node has stopped voting for good: then it also stops here.
     """
 
     def __init__(
@@ -52,6 +59,7 @@ class BlockFetcher:
         threads: Threads,
         peers: Peers,
         *,
+        spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]],
         halted: Callable[[], bool],
     ) -> None:
         self._chain = chain
@@ -59,18 +67,18 @@ class BlockFetcher:
         self._network = network
         self._threads = threads
         self._peers = peers
+        self._spawn = spawn
         self._halted = halted
         self._checker = Checker(chain.genesis.engine, threads.verifiers)
         self._window = Window[CertifiedBlock](chain.tip.height + 1)
         # Of the answers that are here, by the peer and the first height.
-        self._checks: dict[tuple[bytes, int], Check] = {}
+        self._checks: dict[tuple[bytes, int], _Check] = {}
         # What was applied since the last sync.
         self._unsynced = 0
         self._unsynced_bytes = 0
         self._decoding: dict[bytes, int] = {}
         self._moved = asyncio.Event()
-        # Of the checks, while this runs.
-        self._group: asyncio.TaskGroup | None = None
+        self._active = False
         self.progress = Progress()
 
     def wake(self) -> None:
@@ -79,19 +87,14 @@ class BlockFetcher:
 
     async def run(self) -> None:
         """Fetch and apply until nobody claims more who could be asked. Raises DivergenceError."""
+        self._active = True
         self.progress.begin(self._now_s())
-        diverged: DivergenceError | None = None
-        async with asyncio.TaskGroup() as self._group:
-            try:
-                await self._fetch_and_apply()
-            except DivergenceError as error:
-                diverged = error  # is raised as itself, and not in a group
-            finally:
-                self._group = None
-                self._window.clear()
-                self._drop_checks()
-        if diverged is not None:
-            raise diverged
+        try:
+            await self._fetch_and_apply()
+        finally:
+            self._active = False
+            self._window.clear()
+            self._drop_checks()
 
     def lost(self, peer: bytes) -> None:
         """The peer is gone: what it owes is asked of others."""
@@ -129,7 +132,7 @@ class BlockFetcher:
         elif not given.blocks:
             self._network.dropped("blocks_missing")
         self._peers.answered(peer, took_s, len(given.blocks))
-        if self._group is not None:
+        if self._active:
             self._check_ahead()
             self._refill()
         self.wake()
@@ -193,21 +196,21 @@ class BlockFetcher:
         for key in [key for key in self._checks if key not in keys]:
             self._drop_check(key)
         for answer in answers:
-            if (answer.peer, answer.first) not in self._checks and self._group is not None:
-                task = self._group.create_task(self._check(answer, self._chain.tip.validators))
-                self._checks[answer.peer, answer.first] = task
-                task.add_done_callback(lambda _done: self.wake())
+            if (answer.peer, answer.first) not in self._checks:
+                check = self._checks[answer.peer, answer.first] = _Check()
+                check.task = self._spawn(self._check(answer, self._chain.tip.validators, check))
 
     async def _check(
-        self, answer: Answer[CertifiedBlock], validators: ValidatorSet
-    ) -> list[CheckedBlock] | BadBlockError:
-        """What is wrong with a part is told when it is its turn, and ends no other check."""
+        self, answer: Answer[CertifiedBlock], validators: ValidatorSet, check: _Check
+    ) -> None:
+        """What is wrong with a part is told when it is its turn."""
         try:
-            return await self._checker.check(answer.blocks, answer.first, validators)
+            check.outcome = await self._checker.check(answer.blocks, answer.first, validators)
         except BadBlockError as error:
-            return error
+            check.outcome = error
+        self.wake()
 
-    def _next_check(self) -> Check | None:
+    def _next_check(self) -> _Check | None:
         """That of the part whose turn it is, if it is here."""
         head = self._window.head
         if head is None or head.answer is None:
@@ -221,15 +224,14 @@ class BlockFetcher:
         """
         self._check_ahead()
         head, check = self._window.head, self._next_check()
-        if head is None or head.answer is None or check is None or not check.done():
+        if head is None or head.answer is None or check is None or check.outcome is None:
             return False
         peer = head.answer.peer
-        result = check.result()
-        if isinstance(result, BadBlockError):
-            self._reject(peer, result.reason)
+        if isinstance(check.outcome, BadBlockError):
+            self._reject(peer, check.outcome.reason)
             return True
         try:
-            for checked in result:
+            for checked in check.outcome:
                 if self._halted():
                     break
                 await self._apply(checked, more=self._may_wait_for_sync(checked))
@@ -295,7 +297,9 @@ class BlockFetcher:
             self._drop_check(key)
 
     def _drop_check(self, key: tuple[bytes, int]) -> None:
-        self._checks.pop(key).cancel()
+        task = self._checks.pop(key).task
+        if task is not None:
+            task.cancel()
 
 
 def _difference(executed: ExecutedBlock, certified: Result) -> str:
