@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -15,66 +15,31 @@ import pytest
 from medquorum.codec import decode, encode
 from medquorum.quorum import EngineName
 from node.app import Node
-from node.config.schema import Snapshots, Sync
+from node.config.schema import Sync
 from node.snapshots.format import ChunkRef, SnapshotHead, StateChunk
 from node.snapshots.making import SnapshotWork, load_head
 from node.wire import Chunk, FrameKind, GetChunk, GetSnapshot, Offer, Snapshot
 from node.wire import Snapshots as Offers
 from storage.snapshots import SnapshotFiles
 from tests.support.cluster import WAIT_S, Cluster, running_cluster
-
-INTERVAL = 20
-HEIGHT = 25
-LATE = 3
+from tests.support.state_sync import (
+    HEIGHT,
+    INTERVAL,
+    LATE,
+    grow,
+    reasons,
+    small_chunks,
+    three_with_snapshots,
+    until,
+)
 
 Handler = Callable[[bytes, bytes], Awaitable[None]]
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chunks so small that even these snapshots have many."""
-    monkeypatch.setattr("node.snapshots.cutting.CHUNK_BYTES_MAX", 2_000)
-    monkeypatch.setattr("node.snapshots.cutting.CHUNK_BYTES_MIN", 500)
-    monkeypatch.setattr("node.snapshots.cutting.CHUNK_CUT", 2)
-
-
-async def grow(cluster: Cluster, blocks: int) -> None:
-    """Commit so many blocks, one transaction each."""
-    for _ in range(blocks):
-        tx = cluster.transaction()
-        await cluster.submit(0, tx)
-        await cluster.committed([tx], nodes=[0])
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Look until it holds. What is waited for is on a disk, and nobody tells of it."""
-    async with asyncio.timeout(WAIT_S):
-        met = condition()
-        while not met:
-            await asyncio.sleep(0.01)
-            met = condition()
-
-
-async def have_snapshots(cluster: Cluster) -> None:
-    """Until each of the three has the one of the interval."""
-    stores = [cluster.node(index).stores for index in (0, 1, 2)]
-    await until(lambda: all(store.snapshots.names() for store in stores))
-
-
-@asynccontextmanager
-async def three_with_snapshots(
-    tmp_path: Path, engine: EngineName = "pbft"
-) -> AsyncIterator[Cluster]:
-    """Four founders of whom three have a chain and a snapshot, and one has nothing yet."""
-    async with running_cluster(tmp_path, 4, start=[], engine=engine) as cluster:
-        cluster.snapshots = Snapshots(interval_heights=INTERVAL)
-        cluster.sync = Sync(mode="auto")
-        await cluster.start(0, 1, 2)
-        await grow(cluster, HEIGHT)
-        for index in (1, 2):
-            assert await cluster.node(index).tracker.wait_height(HEIGHT, WAIT_S)
-        await have_snapshots(cluster)
-        yield cluster
+    """Snapshots of many chunks."""
+    small_chunks(monkeypatch)
 
 
 async def begun(cluster: Cluster) -> Node:
@@ -84,19 +49,6 @@ async def begun(cluster: Cluster) -> Node:
     await cluster.stop(LATE)
     await cluster.start(LATE)
     return cluster.node(LATE)
-
-
-def reasons(node: Node, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """For what the node punishes its peers, from now on."""
-    found: list[str] = []
-    punish = node.network.punish
-
-    def noted(peer: bytes, reason: str) -> None:
-        found.append(reason)
-        punish(peer, reason)
-
-    monkeypatch.setattr(node.network, "punish", noted)
-    return found
 
 
 def short_bans(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,60 +173,6 @@ async def test_a_state_that_nobody_certified_is_refuted_and_never_opened(
         assert not cluster.home(LATE).chain_ready.exists()
         # What was fetched of it does not stay: it could be as large as the disk.
         assert not late.stores.snapshots.chunks.has(forged.manifest.state[0].hash)
-
-
-async def test_one_that_would_fill_the_disk_is_not_begun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with three_with_snapshots(tmp_path) as cluster:
-        files = cluster.node(0).stores.snapshots
-        head = load_head(files, files.names()[-1])
-        assert head is not None
-        size = sum(ref.size for ref in head.manifest.chunks())
-        monkeypatch.setattr("node.snapshots.sharing.room_above", lambda *_: 2 * size - 1)
-        asked: list[bytes] = []
-
-        async def noted(peer: bytes, _payload: bytes) -> None:
-            asked.append(peer)
-
-        for index in (0, 1, 2):
-            cluster.node(index).network.handle(FrameKind.GET_CHUNK, noted)
-        await cluster.start(LATE)
-        late = cluster.node(LATE)
-        found = reasons(late, monkeypatch)
-        assert await late.tracker.wait_height(HEIGHT, WAIT_S)
-        assert (found, asked) == ([], [])
-        assert late.chain.blocks.oldest_block() == 1
-
-
-@pytest.mark.parametrize("during", ["fetching", "building"])
-async def test_one_that_takes_more_room_than_its_chunks_told_gives_way_to_blocks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, during: str
-) -> None:
-    async with three_with_snapshots(tmp_path) as cluster:
-        home = cluster.home(LATE)
-        (name,) = cluster.node(0).stores.snapshots.names()
-        cluster.snapshots = Snapshots(interval_heights=0)  # so that it makes none of its own
-        ended: list[bool] = []
-
-        def room(*_what: object) -> int:
-            building = home.chain_building.exists()
-            ended.append(building if during == "building" else len(ended) == 3)
-            return 0 if ended[-1] else 10**9
-
-        monkeypatch.setattr("node.snapshots.sharing.room_above", room)
-        await cluster.start(LATE)
-        late = cluster.node(LATE)
-        found = reasons(late, monkeypatch)
-        assert await late.tracker.wait_height(HEIGHT, WAIT_S)
-        assert found == []
-        assert any(ended)
-        assert late.chain.blocks.oldest_block() == 1
-        # Nothing of it stays, nor is it tried again by the next start of the search.
-        assert not home.chain_building.exists()
-        assert not home.chain_ready.exists()
-        assert list(late.stores.snapshots.chunks.ids()) == []
-        assert late.snapshots.fetching._refuted == {name.digest}
 
 
 async def test_one_who_offers_ever_new_ones_and_finishes_none_is_not_followed_for_ever(
