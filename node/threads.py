@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, ParamSpec, TypeVar, cast
 
 READER_THREADS: Final = 2
@@ -71,6 +72,20 @@ class _Brief:
     done: asyncio.Future[object]
 
 
+_Outcome = tuple[asyncio.Future[object], object, Exception | None]
+
+
+def _outcomes(together: Sequence[_Brief]) -> Sequence[_Outcome]:
+    """On a thread: what came of each."""
+    ended: list[_Outcome] = []
+    for brief in together:
+        try:
+            ended.append((brief.done, brief.call(), None))
+        except Exception as error:
+            ended.append((brief.done, None, error))
+    return ended
+
+
 class Readers(Worker):
     """The threads of reads. To go to a thread and back costs more than a small read itself, so
     those that come together travel together.
@@ -101,25 +116,17 @@ class Readers(Worker):
                 self._briefs.popleft() for _ in range(min(len(self._briefs), BRIEFS_TOGETHER_MAX))
             ]
             self._idle -= 1
-            self._pool.submit(self._work, together, loop)
-
-    def _work(self, together: Sequence[_Brief], loop: asyncio.AbstractEventLoop) -> None:
-        """On a thread."""
-        ended: list[tuple[asyncio.Future[object], object, Exception | None]] = []
-        for brief in together:
-            try:
-                ended.append((brief.done, brief.call(), None))
-            except Exception as error:
-                ended.append((brief.done, None, error))
-        loop.call_soon_threadsafe(self._settle, ended, loop)
+            # By the loop, so that a loop whose time is made up has them in its own order.
+            work = loop.run_in_executor(self._pool, _outcomes, together)
+            work.add_done_callback(partial(self._settle, loop))
 
     def _settle(
-        self,
-        ended: Sequence[tuple[asyncio.Future[object], object, Exception | None]],
-        loop: asyncio.AbstractEventLoop,
+        self, loop: asyncio.AbstractEventLoop, work: asyncio.Future[Sequence[_Outcome]]
     ) -> None:
         self._idle += 1
-        for done, found, error in ended:
+        if work.cancelled():
+            return  # the loop ends
+        for done, found, error in work.result():
             if done.done():
                 continue  # whoever asked has gone
             if error is None:
