@@ -53,6 +53,8 @@ from p2p.model import Lane
 
 TXS_MAX: Final = 20
 """Transactions in a block of the adversary's."""
+FALSE_TURNS: Final = 0.5
+"""Of its turns in later rounds those that it uses: another proposal would come too late."""
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ class Adversary:
     results: OrderedDict[bytes, bytes] = field(default_factory=OrderedDict)
     count: int = 0
     _last: bytes = b""
+    _speaks_instead: bool = False
 
     def outgoing(
         self, sender: Machine, key: bytes, kind: int, payload: bytes
@@ -83,7 +86,18 @@ class Adversary:
             message = decode_message(payload)
             # Not inside the call of the node that is speaking: it has more to say first.
             self.net.world.later(1, lambda: self._hear(sender, message))
-        return None
+            self._speaks_instead = self._takes_turn(message)
+        return [] if kind == FrameKind.CONSENSUS and self._speaks_instead else None
+
+    def _takes_turn(self, message: Message) -> bool:
+        """Whether one of ours is about to propose in a later round, and lies instead."""
+        match message:
+            case Proposal(signer=key, round=round_) if round_ > 0 and key in self.keys:
+                scene = self._scene(message.height)
+                if scene is not None and self.net.world.rng.chance(FALSE_TURNS):
+                    self.net.world.later(2, lambda: self.lie(key, scene, round_))
+                    return True
+        return False
 
     @property
     def chain_id(self) -> bytes:

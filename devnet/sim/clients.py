@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from typing_extensions import override
+
 from devnet.sim.linearizability import NEVER, Operation, Verb
 from devnet.sim.machine import Machine
 from devnet.sim.register import NAME, ROWS, SEEN, Put, Read, Swap
@@ -28,6 +30,9 @@ ASKS_MAX: Final = 12
 REGISTERS: Final = 5
 LOOKS: Final = 0.5
 """How many reads go without a transaction, where the engine offers it."""
+WATCHER_THINKS_MS: Final = 10.0
+WATCHER_PATIENCE_MS: Final = 20.0
+"""It asks whoever is there for an answer that only a leader in its first moments would give."""
 VALUES_MAX: Final = 1_000_000
 
 
@@ -159,6 +164,21 @@ class Office:
     def _reply(self, answered: Callable[[Answer], None], answer: Answer) -> None:
         self.world.later_ms(self.world.rng.uniform(0.2, 3.0), lambda: answered(answer))
 
+    def check_kept(self, where: dict[bytes, tuple[int, int, str]]) -> None:
+        """Whoever promised a transaction still offers it, also after it was started again (L1)."""
+        height = self.height()
+        for tx_id, promise in self.admitted.items():
+            node, is_open = (
+                promise.machine.node,
+                tx_id not in where and height < promise.valid_until,
+            )
+            if not is_open or not promise.binds or node is None or not promise.machine.remembers:
+                continue
+            if tx_id not in node.pool and len(node.pool) < promise.machine.config.mempool.txs_max:
+                self.world.fail(
+                    f"L1: {promise.machine.name} promised {tx_id.hex()[:16]} and has it not"
+                )
+
     def operations(self) -> list[Operation]:
         """The history, with what clients still wait for."""
         return self.history + [attempt.operation(NEVER, 0) for attempt in self.pending.values()]
@@ -188,7 +208,7 @@ class Client:
         value = self._number * VALUES_MAX + self._serial
         verb = rng.choice((Verb.PUT, Verb.READ, Verb.READ, Verb.SWAP))
         if verb is Verb.READ and office.offers_looks and rng.chance(LOOKS):
-            Look(self, office, register).ask()
+            Look(self, office, register, office.patience_ms).ask()
             return
         seen = [op for op in office.history[-20:] if op.register == register]
         guess = rng.choice(seen) if len(seen) > 0 else None
@@ -219,11 +239,23 @@ class Client:
         return self._number
 
 
+class Watcher(Client):
+    """Looks, and looks again, at what was written last: a node that is behind gives itself away."""
+
+    @override
+    def _next(self) -> None:
+        office = self._office
+        if office.open:
+            written = (op.register for op in reversed(office.history) if op.verb is not Verb.READ)
+            Look(self, office, next(written, 0), WATCHER_PATIENCE_MS).ask()
+
+
 class Look:
     """One read without a transaction, asked for at one node after the other until one answers."""
 
-    def __init__(self, client: Client, office: Office, register: int) -> None:
+    def __init__(self, client: Client, office: Office, register: int, patience_ms: float) -> None:
         self._client, self._office, self._register = client, office, register
+        self._patience_ms = patience_ms
         self._invoked = office.world.now_us
         self._asks = 0
         self._over = False
@@ -242,7 +274,7 @@ class Look:
         up = [m for m in office.machines if m.is_up and office.trusted(m)]
         if len(up) > 0:
             office.look(world.rng.choice(up), self._register, self._answered)
-        world.later_ms(office.patience_ms, self.ask)
+        world.later_ms(self._patience_ms, self.ask)
 
     def _answered(self, value: int) -> None:
         if self._over:

@@ -15,7 +15,7 @@ from devnet.sim.machine import Machine
 from devnet.sim.network import Net
 from medquorum.codec import decode, encode
 from medquorum.evidence import Statement, make_evidence
-from node.wire import KINDS, Blocks, EvidenceBatch, FrameKind, Tip
+from node.wire import KINDS, Blocks, CertifiedBlock, EvidenceBatch, FrameKind, Tip
 from p2p.model import Lane
 
 GENERIC: Final = ("silent", "selective", "late", "garbage", "replay", "boast", "withhold", "forge")
@@ -97,18 +97,14 @@ class Liars:
         if kind != FrameKind.BLOCKS:
             return [(key, kind, payload)]
         answer = decode(Blocks, payload, size_max=len(payload))
-        forged = tuple(
-            replace(block, header=replace(block.header, time_ms=block.header.time_ms + 1))
-            for block in answer.blocks
-        )
-        certified = tuple(
-            replace(
-                block,
-                certificate=replace(block.certificate, block_hash=block.header.hash()),
-            )
-            for block in forged
-        )
-        return [(key, kind, encode(Blocks(answer.first, certified)))]
+        forged: list[CertifiedBlock] = []
+        for block in answer.blocks:
+            # Each names the one before: only their certificates tell that these are not the chain.
+            parent = forged[-1].header.hash() if len(forged) > 0 else block.header.parent
+            header = replace(block.header, time_ms=block.header.time_ms + 1, parent=parent)
+            certificate = replace(block.certificate, block_hash=header.hash())
+            forged.append(replace(block, header=header, certificate=certificate))
+        return [(key, kind, encode(Blocks(answer.first, tuple(forged))))]
 
     def _slander(self) -> bytes:
         """Evidence against an honest validator, which it never signed."""

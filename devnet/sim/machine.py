@@ -116,6 +116,7 @@ class Machine:
         self.epoch = 0
         self.node: SimNode | None = None
         self.durable = 0
+        self.remembers = False  # what was pending when it last ran
         """What the last node had made durable when it ended (docs/spec/recovery.md, V8)."""
         self.loop: SimLoop | None = None
         self.restart_ms: tuple[float, float] | None = (20.0, 400.0)
@@ -303,6 +304,7 @@ class Machine:
 
     async def _take_part(self, node: SimNode, crew: Crew) -> None:
         await take_back_pending(node)
+        self.remembers = True
         await follow_recovery(node)
         loop = run_consensus(
             node.driver,
@@ -326,6 +328,7 @@ class Machine:
             self.durable = self.node.work.durable
             self.node.threads.close()
         self.node = self.loop = self._crew = None
+        self.remembers = False
 
     def _boundary(self, epoch: int) -> None:
         if epoch != self.epoch or self.loop is None:

@@ -14,7 +14,7 @@ from node.evidence import exchange
 from storage import records, signstate, wal
 from storage.kv import Batch
 
-SEEDS_MAX: Final = 150
+SEEDS_MAX: Final = 300
 
 
 @dataclass(frozen=True, slots=True)

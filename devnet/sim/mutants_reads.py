@@ -70,7 +70,7 @@ def _rule(patch: Patch, answer: Any) -> None:
 
 READS: Final = (
     Mutant("read without confirming leadership", leadership_not_confirmed),
-    Mutant("read beside an inherited entry", inherited_entry_not_waited_for),
+    Mutant("read beside an inherited entry", inherited_entry_not_waited_for, seeds_max=1_000),
     Mutant("read before the height is here", read_before_it_is_here),
     Mutant("read without asking the leader", leader_not_asked),
 )

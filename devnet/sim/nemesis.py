@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from consensus.messages import Commit, Prepare, Proposal, decode_message
+from consensus.messages import Commit, Prepare, Proposal, RoundChange, decode_message
 from devnet.sim.cluster import Cluster
 from devnet.sim.disk import Backup
 from devnet.sim.machine import Machine
@@ -177,6 +177,8 @@ def aimed(cluster: Cluster, aim: str) -> Lose:
                 return receiver != one
             case "prepares_reach_one":
                 return isinstance(vote, Commit) and rng.chance(0.9)
+            case "wishes_are_lost":
+                return isinstance(vote, RoundChange) and rng.chance(0.9)
             case _:
                 lonely = chosen(vote.height, 0)
                 if isinstance(vote, Commit):

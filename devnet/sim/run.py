@@ -9,7 +9,7 @@ from devnet.sim.adversary import Adversary
 from devnet.sim.checks import Checker
 from devnet.sim.checks_end import check_equal_states, check_receipts
 from devnet.sim.checks_evidence import SPREAD_MS
-from devnet.sim.clients import Client, Office, unfinished
+from devnet.sim.clients import WATCHER_THINKS_MS, Client, Office, Watcher, unfinished
 from devnet.sim.cluster import Cluster, found, key_of
 from devnet.sim.collection import no_collection
 from devnet.sim.council import Council, upgrade
@@ -144,7 +144,10 @@ class Run:
             world.later_ms(world.rng.uniform(0, 50), machine.boot)
         for number in range(options.clients):
             Client(self.office, number, options.think_ms, options.window).start()
+        if self.office.offers_looks:
+            Watcher(self.office, options.clients, WATCHER_THINKS_MS, options.window).start()
         world.every_ms(100, lambda: self.checker.check_bounds(self.net.machines))
+        world.every_ms(100, lambda: self.office.check_kept(self.checker.where))
         world.every_ms(250, self._revive)
         self.nemesis.start()
         self.council.start()
