@@ -1,8 +1,8 @@
 """Which event loop the daemon runs on.
 
-uvloop (the extra `medquorum-node[uvloop]`) does the same as asyncio's own loop, with about a tenth
-less processor time of a whole node: a lone transaction cost four nodes 38.4 instead of 41.8 ms
-(medians of three runs each, in turns). Where it is installed it is used; nothing depends on it.
+uvloop (the extra `medquorum-node[uvloop]`) does the same as asyncio's own loop, with 3 to 10 % less
+processor time of a whole node: a lone transaction cost four nodes 38.4 instead of 41.8 ms (medians
+of three runs each, in turns). Where it is installed it is used; nothing depends on it.
 """
 
 from __future__ import annotations

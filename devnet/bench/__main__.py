@@ -10,7 +10,15 @@ from pathlib import Path
 import click
 import msgspec
 
-from devnet.bench import commands, commands_load, commands_sync, consensus, snapshots, start
+from devnet.bench import (
+    commands,
+    commands_load,
+    commands_sync,
+    commands_upkeep,
+    consensus,
+    snapshots,
+    start,
+)
 from devnet.bench.e2e import Result, run
 from devnet.bench.facts import machine
 from devnet.bench.limits import measure
@@ -226,7 +234,12 @@ def _print(result: Result) -> None:
     )
 
 
-for _command in (*commands.COMMANDS, *commands_load.COMMANDS, *commands_sync.COMMANDS):
+for _command in (
+    *commands.COMMANDS,
+    *commands_load.COMMANDS,
+    *commands_sync.COMMANDS,
+    *commands_upkeep.COMMANDS,
+):
     cli.add_command(_command)
 
 

@@ -84,3 +84,24 @@ def test_a_start_is_measured_on_the_chain_that_was_made(tmp_path: Path) -> None:
     assert result["ready_s"] > 0
     assert result["memory_mib"] > 20
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.engines("pbft", why="about one node's home, whatever filled it")
+def test_upkeep_is_measured_on_a_chain_that_can_be_pruned(
+    tmp_path: Path, engine: EngineName
+) -> None:
+    small = ("--for", "1", "--window", "50", "--accounts", "10", "-n", "1", "--engine", engine)
+    ran = bench("upkeep", *small, "--folder", str(tmp_path), "--json")
+    assert ran.returncode == 0, ran.stderr
+    result = json.loads(ran.stdout)["result"]
+    verbs = {verb["name"]: verb for verb in result["verbs"]}
+    assert verbs["verify"]["said"]["sound"] is True
+    assert verbs["verify --deep"]["said"]["to"] == result["heights"]
+    # What was kept already is not written again.
+    first, following = (verbs[f"backup, the {which}"]["said"] for which in ("first", "next"))
+    assert 0 < following["bytes_new"] < following["bytes"]
+    assert first["height"] < following["height"] <= result["heights"]
+    assert 0 < result["pruned_txs"] < result["txs"]
+    assert verbs["prune --archive"]["said"]["heights_pruned"] > 0
+    assert all(verb["seconds"] > 0 and verb["cpu_s"] > 0 for verb in result["verbs"])
+    assert list(tmp_path.iterdir()) == []
