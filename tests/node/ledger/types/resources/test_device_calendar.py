@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medquorum.codec import Wire
 from medquorum.invariants import InvariantBroken
+from node.ledger.tables import RowName
 from node.ledger.types.resources.calendar import book, conflict, is_offered
 from node.ledger.types.resources.gtin import check_digit, check_digit_holds
 from node.ledger.types.resources.rows import WINDOWS, Booking, Window
@@ -22,24 +24,25 @@ class CountingState:
     """An ordered key space that counts how many rows its scans hand out."""
 
     def __init__(self) -> None:
-        self.rows: dict[bytes, bytes] = {}
+        self._held: dict[bytes, bytes] = {}
+        self.rows: dict[RowName, Wire | None] = {}
         self.handed_out = 0
 
     def get(self, key: bytes) -> bytes | None:
-        return self.rows.get(key)
+        return self._held.get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
-        self.rows[key] = value
+        self._held[key] = value
 
     def delete(self, key: bytes) -> None:
-        self.rows.pop(key, None)
+        self._held.pop(key, None)
 
     def scan(
         self, start: bytes, stop: bytes, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        for key in sorted((k for k in self.rows if start <= k < stop), reverse=reverse):
+        for key in sorted((k for k in self._held if start <= k < stop), reverse=reverse):
             self.handed_out += 1
-            yield key, self.rows[key]
+            yield key, self._held[key]
 
 
 def overlaps(one: tuple[int, int], other: tuple[int, int]) -> bool:
