@@ -131,14 +131,8 @@ class Node:
             self.chain, self.pool, self.threads.readers, committed=metrics.commit_latency
         )
         self.work = self._make_work()
-        self.sync = Sync(
-            self.chain,
-            self.work,
-            self.network,
-            self.threads,
-            spawn=self.spawn,
-            halted=lambda: self.halt_reason() is not None,
-        )
+        parts = self.chain, self.work, self.network, self.threads
+        self.sync = Sync(*parts, spawn=self.spawn, halted=self._is_halted)
         self.snapshots = self._make_snapshots(home)
         self.preflight = Preflight(
             self.chain, self.network, self.sync, node_key=keys.node.public, halted=self.halt_reason
@@ -171,6 +165,9 @@ class Node:
     def engine_status(self) -> EngineStatus:
         """Where the engine stands."""
         return self.driver.engine.status()
+
+    def _is_halted(self) -> bool:
+        return self.halt_reason() is not None
 
     @property
     def _me(self) -> bytes:
@@ -230,7 +227,7 @@ class Node:
             threads=self.threads,
             log=self.stores.consensus_log,
             log_bytes_max=LOG_RECORDS_KEPT_BYTES,
-            halted=lambda: self.halt_reason() is not None,
+            halted=self._is_halted,
             block_interval_ms=self.config.consensus.block_interval_ms,
             now_ms=self.now_ms,
             spawn=self.spawn,
