@@ -38,6 +38,7 @@ from storage.chain import CommittedBlock
 from storage.kv import Batch
 from storage.leveldb import LevelDB
 from storage.reached import Reached
+from storage.signstate import SignState
 
 NAMESPACE: Final = "bench"
 KEYS: Final = 50_000
@@ -128,6 +129,8 @@ def make_blocks(home: Home, genesis: Genesis, own: HomeKeys, blocks: int, txs: i
             if height % PRUNE_EVERY == 0:
                 chain.state.prune(PRUNE_ENTRIES)
         reached.note(blocks)
+    # It has signed the certificates, and a node refuses to start with a sign state that forgot.
+    SignState.open(home.sign_state).check_and_save(blocks, 0, 0, bytes(32))
 
 
 def _block(

@@ -24,7 +24,7 @@ WHEN = {
     "read without confirming leadership": replace(SLOW, think_ms=200, aim=ALONE),
     "read beside an inherited entry": replace(SLOW, aim=TAKEOVER),
 }
-SEEDS = 12
+SEEDS = 30
 
 
 def test_clients_of_a_raft_chain_read_without_transactions() -> None:

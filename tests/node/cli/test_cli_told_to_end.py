@@ -21,6 +21,9 @@ import os, signal, sys, tempfile
 from pathlib import Path
 from node.cli.main import ended
 
+# Whoever runs the tests may have it ignored, as nohup does, and that is inherited.
+signal.signal(int(sys.argv[2]), signal.SIG_DFL)
+
 def command():
     with tempfile.TemporaryDirectory(dir=sys.argv[1]) as name:
         (Path(name) / "copy").write_bytes(b"of the ledger")
