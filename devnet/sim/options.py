@@ -96,8 +96,9 @@ def _drawn(seed: int, engine: EngineName) -> Options:
     if engine == "raft":
         return _elections(Dice(f"elections {seed}"), options)
     if options.aim == WISHES_LOST:
-        # Some results come when the round is given up already, and nobody else knows of that.
-        return replace(options, execute_ms=1.5 * options.round_ms)
+        # Some results come when the round is given up already, and nobody else knows of that. All
+        # work of threads takes so long then, so the rounds are short ones.
+        return replace(options, round_ms=150, round_ms_max=600, execute_ms=225.0)
     return options
 
 
