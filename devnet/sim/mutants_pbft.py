@@ -186,7 +186,7 @@ PBFT: Final = (
     Mutant("fence forgotten on restart", fence_forgotten_on_restart),
     Mutant("vote counted twice per sender", duplicate_signers_counted),
     Mutant("justification not checked", justification_not_checked),
-    Mutant("highest prepared not demanded", highest_prepared_not_demanded, seeds_max=1_000),
+    Mutant("highest prepared not demanded", highest_prepared_not_demanded, seeds_max=2_000),
     Mutant("prepared certificate not verified", prepared_not_verified),
     Mutant("commit before own execution", commit_before_own_execution),
     Mutant("commits counted without their result", commits_counted_without_result),
