@@ -28,7 +28,7 @@ class _RawReader(Protocol):
     def get(self, key: bytes, *, verify_checksums: bool) -> bytes | None: ...
 
     def iterator(
-        self, *, start: bytes, stop: bytes, reverse: bool, verify_checksums: bool
+        self, *, start: bytes | None, stop: bytes, reverse: bool, verify_checksums: bool
     ) -> _RawIterator: ...
 
     def close(self) -> None: ...
@@ -199,16 +199,22 @@ def _scan(
     path: Path, source: _RawReader, start: bytes, stop: bytes, *, reverse: bool
 ) -> Iterator[tuple[bytes, bytes]]:
     try:
-        # Made here and not in the generator, whose body would only run at the first step.
-        iterator = source.iterator(start=start, stop=stop, reverse=reverse, verify_checksums=True)
+        # Made here and not in the generator, whose body would only run at the first step. Plyvel's
+        # own lower bound loses the last pair of a range, read backwards, whose key is that bound.
+        low, last = (None, start) if reverse else (start, b"")
+        iterator = source.iterator(start=low, stop=stop, reverse=reverse, verify_checksums=True)
     except (plyvel.Error, RuntimeError) as error:
         raise _typed(path, "read", error) from None
-    return _pairs(path, iterator)
+    return _pairs(path, iterator, last)
 
 
-def _pairs(path: Path, iterator: _RawIterator) -> Iterator[tuple[bytes, bytes]]:
+def _pairs(path: Path, iterator: _RawIterator, last: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Those from the key `last` on."""
     try:
-        yield from iterator
+        for pair in iterator:
+            if pair[0] < last:
+                return
+            yield pair
     except (plyvel.Error, RuntimeError) as error:
         raise _typed(path, "read", error) from None
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,17 @@ def test_a_scan_has_a_closed_start_and_an_open_stop(kv: KV) -> None:
     assert list(kv.scan(b"\x05", b"\x02")) == []
     assert list(kv.scan(b"\x02", b"\x02")) == []
     assert list(kv.scan(b"", b"")) == []
+
+
+@pytest.mark.parametrize("others", [(), (b"c",), (b"a", b"c"), (b"a", b"bb", b"d")])
+def test_a_scan_backwards_ends_with_the_key_at_its_start(kv: KV, others: tuple[bytes, ...]) -> None:
+    kv.write(_batch((b"b", b"1"), *((other, b"2") for other in others)), sync=True)
+    with closing(kv.snapshot()) as snapshot:
+        for source in (kv, snapshot):
+            forwards = list(source.scan(b"b", b"c"))
+            assert forwards[0] == (b"b", b"1")
+            assert list(source.scan(b"b", b"c", reverse=True)) == forwards[::-1]
+            assert list(source.scan(b"b", b"b", reverse=True)) == []
 
 
 def test_keys_are_ordered_as_unsigned_bytes(kv: KV) -> None:
