@@ -49,11 +49,10 @@ def voting_from(
 def _remembers(records: Sequence[LogRecord], vote: tuple[int, int, int]) -> bool:
     """Whether the log reaches as far as this vote.
 
-    That it holds something of the height is not enough: an older copy of it does too.
+    That it holds something of the height is not enough: an older copy of it does too, and one
+    whose end was cut off. The record of a vote is durable before the sign state is.
     """
-    known = [record for record in records if record.height == vote[0]]
-    announced = [place for record in known if (place := _announced(record)) is not None]
-    return vote in announced if announced else len(known) > 0
+    return any(_announced(record) == vote for record in records)
 
 
 def _announced(record: LogRecord) -> tuple[int, int, int] | None:

@@ -6,7 +6,14 @@ import pytest
 
 from consensus.checkpoints import SaidRecord
 from consensus.engine import Effects, EngineStatus, Event, HeightStarted, WorkAvailable
-from consensus.messages import AcceptedRecord, CommittedRecord, LogRecord, RoundChangedRecord
+from consensus.messages import (
+    AcceptedRecord,
+    CommittedRecord,
+    LogRecord,
+    PreparedCertificate,
+    PreparedRecord,
+    RoundChangedRecord,
+)
 from consensus.raft.messages import AckedRecord, AppendedRecord, TermRecord
 from medquorum.block import ValidatorSet
 from node.probation import Probation, voting_from
@@ -49,6 +56,12 @@ def test_an_older_copy_of_the_log_does_not_remember_the_votes_after_it(
 ) -> None:
     log = [record(6), RoundChangedRecord(6, 1), CommittedRecord(6, 1, HASH, HASH)]
     assert voting_from(last_vote, 5, log) == first
+
+
+def test_a_log_that_lost_its_votes_and_kept_something_else_remembers_none() -> None:
+    """Rule V3: what is left of a log whose end was cut off may hold no vote at all."""
+    left = PreparedRecord(6, PreparedCertificate(0, HASH, b"", ()))
+    assert voting_from((6, 0, 2), 5, [left]) == 7
 
 
 @pytest.mark.parametrize(
