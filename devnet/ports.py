@@ -94,13 +94,18 @@ def require_free(ports: Iterable[int]) -> None:
         raise PortsBusyError("\n".join([*lines, hint]))
 
 
-def free_block(nodes: int) -> int:
-    """The base of a block of ports that are all free now. Raises PortsBusyError.
+def fixed_ports() -> range:
+    """The ports that a node may keep.
 
     Below the range from which the kernel takes ports for outgoing connections: there, a port of a
     node that is down for a moment could be gone when it comes back.
     """
-    highest = int(_RANGE_FILE.read_text().split()[0]) - PORTS_PER_NODE * nodes
+    return range(_LOWEST, int(_RANGE_FILE.read_text().split()[0]))
+
+
+def free_block(nodes: int) -> int:
+    """The base of a block of ports that are all free now. Raises PortsBusyError."""
+    highest = fixed_ports().stop - PORTS_PER_NODE * nodes
     draw = random.SystemRandom()
     for _ in range(_TRIES):
         base = draw.randrange(_LOWEST, highest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -34,6 +35,7 @@ from devnet.ports import HOST, Ports, free_block, require_free
 from devnet.processes import ProcessId, RunState, recall, remember
 from devnet.signing import Kind, parse_mix
 from medquorum.quorum import EngineName, quorum
+from tests.support.ports import claim
 
 
 def test_the_same_names_give_the_same_keys_and_other_names_others() -> None:
@@ -115,6 +117,22 @@ def test_a_busy_port_is_named_with_its_holder() -> None:
 def test_a_free_block_is_free_as_a_whole() -> None:
     base = free_block(4)
     require_free(port for index in range(4) for port in Ports.of(base, index).all())
+
+
+def test_a_port_that_one_test_was_given_is_given_to_no_test_of_another_process() -> None:
+    other = "from tests.support.ports import free_ports; print(*free_ports(2), flush=True); input()"
+    command = [sys.executable, "-P", "-c", other]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+    ) as child:
+        assert child.stdout is not None
+        ports = [int(port) for port in child.stdout.readline().split()]
+        assert len(ports) == 2
+        require_free(ports)
+        assert not any(claim(port) for port in ports)
+        child.communicate("")
+    assert all(claim(port) for port in ports)
 
 
 def test_a_recycled_pid_is_never_signalled(tmp_path: Path) -> None:
