@@ -17,21 +17,16 @@ from devnet.bench.output import (
     folder_option,
     json_option,
     manifest_for,
+    payments_options,
     print_machine,
     running,
-    validators_option,
 )
 from devnet.commands import show
-from devnet.commands.context import engine_option
 from medquorum.quorum import EngineName
 
 
 @click.command("upkeep")
-@validators_option(4)
-@engine_option
-@click.option("--for", "seconds", type=click.FloatRange(1), default=10.0, show_default=True)
-@click.option("--window", type=click.IntRange(10), default=2_000, show_default=True)
-@click.option("--accounts", type=click.IntRange(2), default=500, show_default=True)
+@payments_options
 @folder_option
 @json_option
 def upkeep_command(

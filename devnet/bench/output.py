@@ -14,6 +14,7 @@ from devnet.bench.facts import Machine, Measurement
 from devnet.bench.limits import Limits
 from devnet.bench.rig import bench_manifest
 from devnet.commands import show
+from devnet.commands.context import engine_option
 from devnet.commands.running import bring_up
 from devnet.layout import NetworkDir
 from devnet.manifest import DEFAULT_FILE, Manifest, load_manifest
@@ -35,6 +36,23 @@ def validators_option(default: int) -> Callable[[F], F]:
     """How many validators."""
     kind = click.IntRange(1, 16)
     return click.option("-n", "--validators", type=kind, default=default, show_default=True)
+
+
+def payments_options(command: F) -> F:
+    """The network that makes a chain of payments, for how long, and how hard it is pressed."""
+    for option in reversed(
+        (
+            validators_option(4),
+            engine_option,
+            click.option(
+                "--for", "seconds", type=click.FloatRange(1), default=10.0, show_default=True
+            ),
+            click.option("--window", type=click.IntRange(10), default=2_000, show_default=True),
+            click.option("--accounts", type=click.IntRange(2), default=500, show_default=True),
+        )
+    ):
+        command = option(command)
+    return command
 
 
 def manifest_for(engine: EngineName | None, validators: int) -> Manifest:

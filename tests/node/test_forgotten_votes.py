@@ -20,7 +20,7 @@ from node.stores import open_stores
 from storage.signstate import SignState
 from tests.support.cli import run
 from tests.support.cluster import key_of
-from tests.support.recovered import handed_in, recovery_of
+from tests.support.recovered import grown_past_a_disaster
 from tests.support.signed_chain import REGISTRY, SignedChain
 from tests.support.stopped_home import make_stopped_home
 
@@ -45,12 +45,7 @@ def home(sound: Home, tmp_path: Path) -> Home:
 @pytest.fixture
 def recovered(tmp_path: Path) -> Iterator[SignedChain]:
     """Validators 0 to 3 up to height 5, then 4 to 7; the last of each never signs."""
-    chain = SignedChain(tmp_path / "chain")
-    chain.grow(5)
-    file = recovery_of(chain.chain)
-    chain.chain.expect(handed_in(file))
-    chain.add(handed_in(file))
-    chain.grow(2)
+    chain = grown_past_a_disaster(tmp_path / "chain")
     yield chain
     chain.close()
 

@@ -100,6 +100,22 @@ async def all_looked_at(node: LocalNode) -> None:
     assert admission.refusal is not None
 
 
+async def refused_beside(
+    node: LocalNode, journal: HeldJournal, tx: Transaction, copies: int
+) -> tuple[list[Admission], list[Admission]]:
+    """What the transaction was told whose write a full disk refused, and what `copies` of it were
+    told that came while it was being written.
+    """
+    async with asyncio.TaskGroup() as group:
+        journal.hold(DiskFullError(Path("journal"), "write", "full"))
+        first = group.create_task(node.intake.submit([tx.raw], local=True))
+        await write_begun(journal)
+        again = group.create_task(node.intake.submit([tx.raw] * copies, local=True))
+        await all_looked_at(node)
+        journal.let_go.set()
+    return await first, await again
+
+
 async def test_a_duplicate_is_not_acknowledged_before_the_first_one_is_durable(
     tmp_path: Path,
 ) -> None:
@@ -119,32 +135,22 @@ async def test_a_duplicate_is_not_acknowledged_before_the_first_one_is_durable(
 async def test_a_full_disk_refuses_the_duplicate_that_waited_for_the_failed_write(
     tmp_path: Path,
 ) -> None:
-    async with holding_node(tmp_path) as (node, journal), asyncio.TaskGroup() as group:
+    async with holding_node(tmp_path) as (node, journal):
         [tx] = some(node, 1)
-        journal.hold(DiskFullError(tmp_path, "write", "full"))
-        first = group.create_task(node.intake.submit([tx.raw], local=True))
-        await write_begun(journal)
-        again = group.create_task(node.intake.submit([tx.raw, tx.raw], local=True))
-        await all_looked_at(node)
-        journal.let_go.set()
-        assert codes(await first) == ["disk_low"]
+        first, again = await refused_beside(node, journal, tx, 2)
+        assert codes(first) == ["disk_low"]
         # Told that it is pending, it must be; told that it is refused, it may be sent again.
-        for admission in await again:
+        for admission in again:
             assert (admission.refusal is None) == (tx.id in node.pool)
 
 
 async def test_a_duplicate_that_was_refused_with_the_first_one_is_not_found_by_a_restart(
     tmp_path: Path,
 ) -> None:
-    async with holding_node(tmp_path) as (node, journal), asyncio.TaskGroup() as group:
+    async with holding_node(tmp_path) as (node, journal):
         [tx] = some(node, 1)
-        journal.hold(DiskFullError(tmp_path, "write", "full"))
-        first = group.create_task(node.intake.submit([tx.raw], local=True))
-        await write_begun(journal)
-        again = group.create_task(node.intake.submit([tx.raw], local=True))
-        await all_looked_at(node)
-        journal.let_go.set()
-        assert codes(await first + await again) == ["disk_low", "disk_low"]
+        first, again = await refused_beside(node, journal, tx, 1)
+        assert codes(first + again) == ["disk_low", "disk_low"]
         # Its own write went well, and what undoes that is on its way to the writer by now.
         kept = await node.intake._threads.writer.run(lambda: {*node.intake._pending._positions})
         assert kept == set()

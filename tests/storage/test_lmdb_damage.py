@@ -19,20 +19,12 @@ pytest.importorskip("lmdb", reason="LMDB is an extra")
 import lmdb
 
 from storage.lmdb import LMDB
+from tests.support.databases import write_entry
 
 ALL = (b"\x00", b"\xff" * 600)
 PAGE_BYTES = 4096
 SETTLED = 2 * PAGE_BYTES
 """The two pages that say what the others are."""
-
-
-def write(kv: LMDB, key: bytes, value: bytes | None) -> None:
-    batch = Batch()
-    if value is None:
-        batch.delete(key)
-    else:
-        batch.put(key, value)
-    kv.write(batch, sync=True)
 
 
 def rounds(path: Path) -> dict[bytes, bytes]:
@@ -93,14 +85,14 @@ def test_pages_that_were_given_up_before_they_were_written_are_not_missed(tmp_pa
         assert (env.info()["last_pgno"] + 1) * PAGE_BYTES > size
     with closing(LMDB(tmp_path)) as kv:
         assert dict(kv.scan(*ALL)) == {**held, b"first": b"1"}
-        write(kv, b"larger", bytes(200 * PAGE_BYTES))
+        write_entry(kv, b"larger", bytes(200 * PAGE_BYTES))
         assert kv.get(b"larger") == bytes(200 * PAGE_BYTES)
 
 
 def test_a_damaged_key_does_not_end_a_scan_as_if_nothing_followed(tmp_path: Path) -> None:
     with closing(LMDB(tmp_path)) as kv:
         for key in (b"first", b"marked", b"second", b"third"):
-            write(kv, key, b"1")
+            write_entry(kv, key, b"1")
     data = tmp_path / "data.mdb"
     content = data.read_bytes()
     data.write_bytes(content.replace(b"marked", b"zarked"))
@@ -112,7 +104,7 @@ def test_a_damaged_key_does_not_end_a_scan_as_if_nothing_followed(tmp_path: Path
 def test_a_write_beside_a_damaged_long_key_seals_no_damage(tmp_path: Path, found: bytes) -> None:
     stem, marked = b"k" * 510, b"right value"
     with closing(LMDB(tmp_path)) as kv:
-        write(kv, stem + b"one", marked)
+        write_entry(kv, stem + b"one", marked)
     data = tmp_path / "data.mdb"
     content = data.read_bytes()
     start = content.index(marked) - (len(found) if found[0] == 0xC1 else 0)
@@ -120,6 +112,6 @@ def test_a_write_beside_a_damaged_long_key_seals_no_damage(tmp_path: Path, found
     for value in (b"2", None):
         with closing(LMDB(tmp_path)) as kv:
             with pytest.raises(DamagedStoreError, match=stem.hex()):
-                write(kv, stem + b"two", value)
+                write_entry(kv, stem + b"two", value)
             with pytest.raises(DamagedStoreError):
                 kv.get(stem + b"one")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from storage.backends import BackendName, open_backend
-from storage.kv import KV
+from storage.kv import KV, Batch
 from storage.memory import MemoryKV
 
 DURABLE: Final[list[BackendName]] = (
@@ -25,3 +25,13 @@ def open_kind(kind: str, path: Path) -> KV:
             return open_backend(path, backend, write_buffer_bytes=_MIB, cache_bytes=_MIB)
     assert kind == "memory"
     return MemoryKV()
+
+
+def write_entry(kv: KV, key: bytes, value: bytes | None) -> None:
+    """Write one entry, or remove it; on the disk when it returns."""
+    batch = Batch()
+    if value is None:
+        batch.delete(key)
+    else:
+        batch.put(key, value)
+    kv.write(batch, sync=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from medquorum.keys import possession_bytes
 from medquorum.recovery import RecoveredValidator
@@ -11,6 +12,7 @@ from medquorum.transaction import Transaction
 from node.chain import Chain
 from node.recovery_proposals import propose_recovery
 from tests.support.cluster import key_of
+from tests.support.signed_chain import SignedChain
 
 NEW = (4, 5, 6, 7)
 """Validators whose keys are new, one of each founder."""
@@ -49,3 +51,16 @@ def handed_in(file: RecoveryFile) -> Transaction:
     """What its first block begins with."""
     assert file.transaction is not None
     return file.transaction
+
+
+def grown_past_a_disaster(path: Path) -> SignedChain:
+    """A chain of validators 0 to 3 up to height 5, then of 4 to 7 up to 8; the last of each set
+    never signs.
+    """
+    chain = SignedChain(path)
+    chain.grow(5)
+    file = recovery_of(chain.chain)
+    chain.chain.expect(handed_in(file))
+    chain.add(handed_in(file))
+    chain.grow(2)
+    return chain

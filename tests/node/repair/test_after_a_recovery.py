@@ -31,7 +31,7 @@ from storage.kv import Batch
 from storage.leveldb import LevelDB
 from storage.snapshots import SnapshotFiles
 from tests.support.archives import write_archive
-from tests.support.recovered import handed_in, recovery_of
+from tests.support.recovered import grown_past_a_disaster
 from tests.support.signed_chain import REGISTRY, SignedChain, open_leveldb
 from tests.support.stopped_home import exchange_a_validator
 
@@ -39,12 +39,7 @@ from tests.support.stopped_home import exchange_a_validator
 @pytest.fixture
 def member(tmp_path: Path) -> Iterator[SignedChain]:
     """Five blocks, a disaster, three blocks."""
-    chain = SignedChain(tmp_path / "member")
-    chain.grow(5)
-    file = recovery_of(chain.chain)
-    chain.chain.expect(handed_in(file))
-    chain.add(handed_in(file))
-    chain.grow(2)
+    chain = grown_past_a_disaster(tmp_path / "member")
     yield chain
     chain.close()
 

@@ -19,10 +19,10 @@ from node.snapshots.beginning import build_chain
 from node.snapshots.making import SnapshotWork, load_head
 from storage import layout
 from storage.errors import DamagedStoreError
-from storage.kv import Batch
 from storage.leveldb import LevelDB
 from storage.snapshots import SnapshotFiles
 from tests.support.cli import run
+from tests.support.databases import write_entry
 from tests.support.signed_chain import REGISTRY, open_leveldb
 from tests.support.stopped_home import flip, make_stopped_home, opened
 
@@ -71,12 +71,7 @@ def verify(home: Home) -> tuple[int, list[tuple[str, int]], dict[str, int]]:
 def put(home: Home, key: bytes, value: bytes | None) -> None:
     """Write one entry, or remove it."""
     with opened(home) as kv:
-        batch = Batch()
-        if value is None:
-            batch.delete(key)
-        else:
-            batch.put(key, value)
-        kv.write(batch, sync=True)
+        write_entry(kv, key, value)
 
 
 def test_a_node_that_began_with_a_snapshot_is_sound(begun: Home) -> None:
