@@ -29,5 +29,11 @@ class ResultRecord(Wire, frozen=True, tag=11):
     result_hash: Hash
 
 
-KeptRecord: TypeAlias = SaidRecord | ResultRecord
+class CheckpointedRecord(Wire, frozen=True, tag=12):
+    """Here ends what stands for the log before it. Without this record, some of it is lost."""
+
+    height: Height
+
+
+KeptRecord: TypeAlias = SaidRecord | ResultRecord | CheckpointedRecord
 """What either engine writes when it compacts its log."""

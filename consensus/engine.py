@@ -148,8 +148,8 @@ class Send:
 
     A vote to ourselves goes nowhere, but the guard of the sign state sees it like any other.
     `again`: a vote that was said before, in the same bytes, and behind which a later vote has been
-    said since. The guard of the sign state must let it pass unchecked. Every other vote stands at
-    the position of the vote before it, with the same digest, or higher (messages.vote_position).
+    said since. The guard has let it pass once already and need not see it. Every other vote stands
+    at the position of the vote before it, with the same digest, or higher (messages.vote_position).
     `passed_on`: somebody else's vote, with its signature; the guard must not take it for ours.
     """
 

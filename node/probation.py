@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from consensus.checkpoints import SaidRecord
+from consensus.checkpoints import CheckpointedRecord, SaidRecord
 from consensus.engine import Effects, Engine, EngineStatus, Event, HeightStarted
 from consensus.messages import (
     AcceptedRecord,
@@ -50,8 +50,12 @@ def _remembers(records: Sequence[LogRecord], vote: tuple[int, int, int]) -> bool
     """Whether the log reaches as far as this vote.
 
     That it holds something of the height is not enough: an older copy of it does too, and one
-    whose end was cut off. The record of a vote is durable before the sign state is.
+    whose end was cut off. The record of a vote is durable before the sign state is. A checkpoint
+    counts as a whole only: what was cut off it may name the vote and no longer say what binds us.
     """
+    begun = any(isinstance(record, SaidRecord) for record in records)
+    if begun and not any(isinstance(record, CheckpointedRecord) for record in records):
+        return False
     return any(_announced(record) == vote for record in records)
 
 

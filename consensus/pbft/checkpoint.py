@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from consensus.checkpoints import ResultRecord, SaidRecord
+from consensus.checkpoints import CheckpointedRecord, ResultRecord, SaidRecord
 from consensus.messages import (
     NO_JUSTIFICATION,
     AcceptedRecord,
@@ -38,7 +38,7 @@ def checkpoint(core: Core) -> tuple[LogRecord, ...] | None:
     kept = _blocks(state)
     records = (*_said(state), *_blocks_of(state, kept), *_prepared(state), *_round(state))
     state.blocks.logged = kept
-    return (*records, *_results(state))
+    return (*records, *_results(state), CheckpointedRecord(state.height))
 
 
 def _blocks(state: HeightState) -> set[bytes]:

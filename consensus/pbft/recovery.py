@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never
 
-from consensus.checkpoints import KeptRecord, ResultRecord, SaidRecord
+from consensus.checkpoints import CheckpointedRecord, KeptRecord, ResultRecord, SaidRecord
 from consensus.errors import LogContradictionError
 from consensus.held import Block
 from consensus.messages import (
@@ -81,7 +81,7 @@ def _apply(core: Core, record: PbftRecord | KeptRecord) -> None:
             core.know_said((record.round, record.phase), record.payload)
         case ResultRecord():
             core.state.signed_results[record.block_hash] = record.result_hash
-        case HaltedRecord():
+        case HaltedRecord() | CheckpointedRecord():
             return
         case ReleasedRecord():
             # What we signed stays said; it neither binds us in later rounds nor is said again.

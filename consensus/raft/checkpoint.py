@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from consensus.checkpoints import ResultRecord, SaidRecord
+from consensus.checkpoints import CheckpointedRecord, ResultRecord, SaidRecord
 from consensus.messages import BlockRecord, LogRecord, ReleasedRecord
 from consensus.raft.core import Core
 from consensus.raft.messages import Ack, AckedRecord, Append, AppendedRecord, TermRecord
@@ -28,7 +28,7 @@ def checkpoint(core: Core) -> tuple[LogRecord, ...] | None:
     kept = named & state.blocks.logged & state.blocks.seen.keys()
     records = (*_said(state), *_blocks(state, kept), *_terms(state, sent), *_results(state))
     state.blocks.logged = kept
-    return records
+    return (*records, CheckpointedRecord(state.height))
 
 
 def _said(state: HeightState) -> Iterator[LogRecord]:

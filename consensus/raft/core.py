@@ -49,6 +49,11 @@ class Core(Shell[HeightState]):
         self.know_said((vote.term, raft_phase(vote)), raft_payload(vote))
         state.own = [*(known for known in state.own if known.term == vote.term), vote]
 
+    def tell_guard(self) -> None:
+        """Say what was recovered to ourselves: that reaches nobody but the guard (rule F6)."""
+        for vote in self.state.own:
+            self.say_again(vote, self.me)
+
     def say_again(self, vote: RaftVote, to: bytes | None) -> None:
         """Say a vote once more, in the same bytes."""
         again = (vote.term, raft_phase(vote)) < self.state.last_said

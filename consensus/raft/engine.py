@@ -92,7 +92,7 @@ class RaftEngine:
         return cls(core)
 
     def start(self) -> Effects:
-        """The effects of recovery (rule F4).
+        """The effects of recovery (rules F4, F6).
 
         With an entry under way, the leader of term 0 leads on. Otherwise leadership needs an
         election: what was said to a leader before its crash must not count for it after.
@@ -101,6 +101,8 @@ class RaftEngine:
         core.out = Outbox()
         timers.arm_resend(core)
         if core.halted == "":
+            if core.votes:
+                core.tell_guard()
             _resume_role(core)
             self._follow_rules()
         return core.out.effects()

@@ -41,7 +41,6 @@ def resume(core: Core) -> None:
     for entry in [vote for vote in own if isinstance(vote, Append)]:
         core.say_again(entry, None)
     for ack in [vote for vote in own if isinstance(vote, Ack)]:
-        core.say_again(ack, core.me)
         count_ack(core, ack)
 
 

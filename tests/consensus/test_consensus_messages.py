@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consensus.checkpoints import ResultRecord, SaidRecord
+from consensus.checkpoints import CheckpointedRecord, ResultRecord, SaidRecord
 from consensus.limits import MESSAGE_BYTES_MAX
 from consensus.messages import (
     NO_JUSTIFICATION,
@@ -116,6 +116,7 @@ RECORDS: tuple[LogRecord, ...] = (
     SaidRecord(3, 1, 0, (7, HASH)),
     SaidRecord(3, 1, 0, ()),
     ResultRecord(3, HASH, HASH),
+    CheckpointedRecord(3),
 )
 
 

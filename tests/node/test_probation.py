@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from consensus.checkpoints import SaidRecord
+from consensus.checkpoints import CheckpointedRecord, SaidRecord
 from consensus.engine import Effects, EngineStatus, Event, HeightStarted, WorkAvailable
 from consensus.messages import (
     AcceptedRecord,
@@ -136,5 +136,19 @@ def test_a_catch_up_that_jumps_over_the_first_voting_height_ends_the_probation()
 
 
 def test_a_checkpoint_remembers_every_vote_that_it_names() -> None:
-    log = [SaidRecord(6, 1, 2, (HASH,)), SaidRecord(6, 2, 0, ())]
+    log: list[LogRecord] = [
+        SaidRecord(6, 1, 2, (HASH,)),
+        SaidRecord(6, 2, 0, ()),
+        CheckpointedRecord(6),
+    ]
     assert [voting_from((6, *vote), 5, log) for vote in ((1, 2), (2, 0), (2, 1))] == [6, 6, 7]
+
+
+@pytest.mark.parametrize("left", [1, 2, 3])
+def test_what_a_changed_bit_left_of_a_checkpoint_remembers_nothing(left: int) -> None:
+    whole: list[LogRecord] = [
+        SaidRecord(6, 1, 2, (HASH,)),
+        SaidRecord(6, 2, 0, ()),
+        RoundChangedRecord(6, 2),
+    ]
+    assert voting_from((6, 2, 0), 5, whole[:left]) == 7

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from consensus.checkpoints import ResultRecord, SaidRecord
+from consensus.checkpoints import CheckpointedRecord, ResultRecord, SaidRecord
 from consensus.engine import Build, CatchUp, Effects, Execute, Request, Validate
 from consensus.messages import (
     AcceptedRecord,
@@ -133,6 +133,8 @@ class Names:
                 return f"said {place(record)} phase {record.phase}"
             case ResultRecord():
                 return f"result {self.of(record.block_hash)} {self.of(record.result_hash)}"
+            case CheckpointedRecord():
+                return "checkpointed"
             case HaltedRecord():
                 return f"halted {record.reason}"
             case ReleasedRecord():

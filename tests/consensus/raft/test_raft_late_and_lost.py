@@ -168,9 +168,19 @@ def test_a_leader_of_term_0_goes_on_with_its_entry_after_a_crash() -> None:
         records=log,
     )
     effects = engine.start()
-    assert said(effects, Append) == [None]
+    assert said(effects, Append) == [LEADER, None]
     assert said(effects, Ack) == [LEADER]
     assert engine.status().committed_by == (LEADER,)
+
+
+def test_a_start_shows_the_guard_every_vote_of_the_log_before_anything_else_is_said() -> None:
+    """Rule F6. The crash may have come before the guard had seen the vote for ourselves; asking for
+    it after the ack would be refused.
+    """
+    engine = engine_of(2, TermRecord(1, 2, (KEYS[2],)))
+    assert said(engine.start(), VoteRequest) == [KEYS[2]]
+    behind = engine_of(2, TermRecord(1, 2, (KEYS[1],)))
+    assert said(behind.start(), Grant) == [KEYS[2]]
 
 
 def test_a_block_that_was_built_for_a_leader_who_hands_over_is_not_sent() -> None:
