@@ -49,7 +49,7 @@ async def run(
     async with rig(network, accounts, limits.cores) as running:
         idle = await running.read()
         search = await running.search(search_s)
-        best = max(search, key=lambda step: step.committed_per_second)
+        best = search.best
         saturation = await running.saturate(best.window, seconds, best.committed_per_second)
         rate = saturation.committed_per_second
         loads = [
@@ -60,7 +60,7 @@ async def run(
     return Result(
         engine=network.engine,
         validators=validators,
-        search=search,
+        search=search.steps,
         saturation=saturation,
         loads=loads,
         sustained=loads[-1].sustained,

@@ -82,8 +82,7 @@ async def run(
 ) -> Result:
     """All of it. The network must be running and made from a `rig.bench_manifest`."""
     async with rig(network, accounts, limits.cores) as running:
-        search = await running.search(search_s)
-        best = max(search, key=lambda step: step.committed_per_second)
+        best = (await running.search(search_s)).best
         saturation = await running.saturate(best.window, seconds, best.committed_per_second)
         rate = max(RATE_MIN, saturation.committed_per_second)
         running.sender.refusals.clear()

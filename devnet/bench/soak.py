@@ -92,8 +92,8 @@ async def run(
     `rig.bench_manifest`. Raises StateError if something was rejected.
     """
     async with rig(network, accounts, limits.cores) as running:
-        search = await running.search(search_s)
-        saturation = max(step.committed_per_second for step in search)
+        found = await running.search(search_s)
+        saturation = found.best.committed_per_second
         rate = max(RATE_MIN, saturation * percent / 100)
         minutes = await _soak(running, rate, intervals, interval_s)
     drifts = compare(minutes)
