@@ -54,7 +54,12 @@ class Questions:
     async def snapshots(self, peer: bytes) -> Snapshots | None:
         """Which snapshots the peer has; None if it does not say."""
         answer = await self._ask(
-            peer, FrameKind.GET_SNAPSHOTS, GetSnapshots(QUESTION_VERSION), FrameKind.SNAPSHOTS, b""
+            peer,
+            FrameKind.GET_SNAPSHOTS,
+            GetSnapshots(QUESTION_VERSION),
+            FrameKind.SNAPSHOTS,
+            b"",
+            wait_s=ANSWER_WAIT_S,
         )
         return answer if isinstance(answer, Snapshots) else None
 
@@ -66,12 +71,23 @@ class Questions:
             GetSnapshot(name.height, name.digest),
             FrameKind.SNAPSHOT,
             name.digest,
+            wait_s=ANSWER_WAIT_S,
         )
         return answer.head if isinstance(answer, Snapshot) else None
 
     async def chunk(self, peer: bytes, chunk: bytes) -> bytes | None:
-        """What the peer says is the chunk, empty if it has none; None if it does not say."""
-        answer = await self._ask(peer, FrameKind.GET_CHUNK, GetChunk(chunk), FrameKind.CHUNK, chunk)
+        """What the peer says is the chunk, empty if it has none; None if it is gone.
+
+        Waited for without end: how long it may take the caller decides, and cancels this.
+        """
+        answer = await self._ask(
+            peer,
+            FrameKind.GET_CHUNK,
+            GetChunk(chunk),
+            FrameKind.CHUNK,
+            chunk,
+            wait_s=None,
+        )
         return answer.data if isinstance(answer, Chunk) else None
 
     async def on_snapshots(self, peer: bytes, payload: bytes) -> None:
@@ -101,7 +117,14 @@ class Questions:
                         future.set_result(None)
 
     async def _ask(
-        self, peer: bytes, kind: FrameKind, question: Wire, answer: FrameKind, key: bytes
+        self,
+        peer: bytes,
+        kind: FrameKind,
+        question: Wire,
+        answer: FrameKind,
+        key: bytes,
+        *,
+        wait_s: float | None,
     ) -> Wire | None:
         future: asyncio.Future[Wire | None] = asyncio.get_running_loop().create_future()
         waiting = self._open.setdefault((peer, answer), {})
@@ -109,7 +132,7 @@ class Questions:
             return None
         waiting[key] = future
         try:
-            return await asyncio.wait_for(future, ANSWER_WAIT_S)
+            return await asyncio.wait_for(future, wait_s)
         except TimeoutError:
             return None
         finally:

@@ -9,11 +9,11 @@ offered it are dropped by name. Where that leaves nobody, blocks are fetched ins
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
@@ -28,21 +28,20 @@ from node.snapshots.errors import FalseSnapshotError
 from node.snapshots.format import ChunkRef, SnapshotHead, verify_head
 from node.snapshots.limits import (
     AHEAD_MIN,
-    CHUNKS_IN_FLIGHT_MAX,
     HEAD_BYTES_MAX,
     OFFER_WAIT_S,
-    PEER_CHUNKS_MAX,
     PROGRESS_CHUNKS,
     REFUTED_MAX,
-    SEARCHES_MAX,
-    SILENCES_MAX,
-    UNFINISHED_MAX,
 )
 from node.snapshots.making import sweeping
+from node.snapshots.patience import Tries
+from node.snapshots.supply import Ask, Supply
 from node.threads import Worker
 from node.wire import Snapshots
 from storage.errors import BlobNotFoundError, DamagedBlobError, DiskFullError
 from storage.snapshots import SnapshotFiles, SnapshotName
+
+WAIT_S_MIN: Final = 0.001
 
 Found = dict[SnapshotName, list[bytes]]
 """Snapshots with the peers that offer them."""
@@ -95,6 +94,8 @@ class StateSync:
         self._caught: set[bytes] = set()
         self._fetched = 0
         self._full = False
+        self._tries = Tries()
+        self._moved = asyncio.Event()
         self._status: Fetching | None = None
 
     def status(self) -> Fetching | None:
@@ -116,8 +117,7 @@ class StateSync:
         """
         if not self._enabled or self._height() > 0:
             return
-        fruitless = unfinished = 0
-        while fruitless < SEARCHES_MAX and unfinished < UNFINISHED_MAX:
+        while not self._tries.is_over:
             while not self._peers.connected() and not self._caught:
                 self._met.clear()
                 await self._met.wait()
@@ -128,11 +128,9 @@ class StateSync:
             if await self._take(name, found[name]):
                 self._log.info("state_sync_done", height=name.height, digest=name.digest)
                 raise ChainReplaced(name.height)
-            unfinished += 1
-            # What was fetched stays: as long as there is some, a lost peer is no reason to give up.
-            fruitless = 0 if self._fetched > 0 else fruitless + 1
+            self._tries.failed(self._fetched)
         self._status = None
-        if unfinished > 0:
+        if self._tries.unfinished > 0:
             await self._forget()
         self._log.info("state_sync_passed_over", reason="no_snapshot", height=self._height())
 
@@ -273,58 +271,82 @@ class StateSync:
         return head
 
     async def _fetch(
-        self, head: SnapshotHead, missing: Iterable[ChunkRef], offering: Sequence[bytes]
+        self, head: SnapshotHead, missing: Sequence[ChunkRef], offering: Sequence[bytes]
     ) -> bool:
-        """Have all chunks here, from everybody who offers them at once. False if nobody is left, or
-        no room.
+        """Have all chunks here, from everybody who offers them at once. False if nobody is left who
+        delivers enough, or no room.
 
         What an interrupted fetch, or another snapshot, left here is not asked for again.
         """
-        todo = deque(missing)
-        total = len(todo)
-        chunks = len(head.manifest.chunks())
+        clock = asyncio.get_running_loop().time
+        total, chunks = len(missing), len(head.manifest.chunks())
         self._status = Fetching(head.manifest.height, chunks, chunks - total)
-        able = list(offering)
-        while todo and able and not self._full:
-            asking = [peer for _ in range(PEER_CHUNKS_MAX) for peer in able]
-            passed_over: set[bytes] = set()
-            async with asyncio.TaskGroup() as group:
-                for peer in asking[:CHUNKS_IN_FLIGHT_MAX]:
-                    group.create_task(self._fetch_from(peer, todo, passed_over, total))
-            able = [peer for peer in able if peer not in passed_over]
-        return not todo
+        patience = self._tries.patience
+        supply = Supply(missing, offering, patience, clock())
+        waiting: dict[Ask, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            while supply.goes_on and not self._full:
+                self._moved.clear()
+                for ask in supply.plan(clock()):
+                    waiting[ask] = group.create_task(self._fetch_one(ask, supply, waiting))
+                await self._wait(supply.deadline(clock()))
+                for peer, reason in supply.give_up(clock()):
+                    self._pass_over(peer, reason, waiting)
+            if patience.is_over and not supply.is_done:
+                self._log.warning(
+                    "state_sync_slow",
+                    height=head.manifest.height,
+                    count=self._fetched,
+                    target=total,
+                )
+                for peer in supply.suppliers:
+                    self._pass_over(peer, "snapshot_slow", waiting)
+            # Nobody needs these any more. What is being written is waited for.
+            for task in waiting.values():
+                task.cancel()
+        return supply.is_done
+
+    async def _wait(self, until_s: float | None) -> None:
+        """Until something happens, or it is time to look again."""
+        if until_s is not None:
+            # A timer may fire a moment early, by the resolution of its clock.
+            until_s = max(until_s, asyncio.get_running_loop().time() + WAIT_S_MIN)
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until_s):
+                await self._moved.wait()
 
     def _missing(self, head: SnapshotHead) -> list[ChunkRef]:
         refs = {ref.hash: ref for ref in head.manifest.chunks()}
         return [ref for ref in refs.values() if not self._files.chunks.has(ref.hash)]
 
-    async def _fetch_from(
-        self, peer: bytes, todo: deque[ChunkRef], passed_over: set[bytes], total: int
+    async def _fetch_one(
+        self, ask: Ask, supply: Supply, waiting: dict[Ask, asyncio.Task[None]]
     ) -> None:
-        """Fetch from one peer, one chunk after the other, until none is left to begin."""
-        silences = 0
-        while todo and peer not in passed_over and not self._full:
-            ref = todo.popleft()
-            data = await self.questions.chunk(peer, ref.hash)
-            if data and sha256(data).digest() == ref.hash and len(data) == ref.size:
+        """Ask for a chunk, and keep what comes; as long as it is `waiting`, nothing has."""
+        clock = asyncio.get_running_loop().time
+        data = await self.questions.chunk(ask.peer, ask.ref.hash)
+        del waiting[ask]
+        if data and len(data) == ask.ref.size and sha256(data).digest() == ask.ref.hash:
+            if supply.answered(ask, clock()):
                 if await self._worker.run(self._put, data):
-                    silences = 0
-                    self._count(total)
-                    continue
-                self._full = True
-                todo.append(ref)
-                return
-            todo.append(ref)
-            if data is None:
-                silences += 1
-                if silences < SILENCES_MAX:
-                    continue
-                self._peers.dropped("snapshot_stalled")
-            elif data == b"":
-                self._peers.dropped("snapshot_gone")
+                    supply.written(ask)
+                    self._count()
+                else:
+                    self._full = True
+        elif supply.withdraw(ask.peer, clock()):
+            if data:
+                self._punish(ask.peer, "bad_snapshot_chunk")
             else:
-                self._punish(peer, "bad_snapshot_chunk")
-            passed_over.add(peer)
+                reason = "snapshot_stalled" if data is None else "snapshot_gone"
+                self._pass_over(ask.peer, reason, waiting)
+        self._moved.set()
+
+    def _pass_over(self, peer: bytes, reason: str, waiting: dict[Ask, asyncio.Task[None]]) -> None:
+        """Wait no more for a peer, and count why."""
+        self._peers.dropped(reason)
+        self._log.info("state_sync_passed_over", peer=peer, reason=reason)
+        for ask in [ask for ask in waiting if ask.peer == peer]:
+            waiting.pop(ask).cancel()
 
     def _put(self, chunk: bytes) -> bool:
         """Keep a chunk if there is room for it."""
@@ -341,12 +363,13 @@ class StateSync:
         self._caught.add(peer)
         self._peers.punish(peer, reason)
 
-    def _count(self, total: int) -> None:
+    def _count(self) -> None:
         self._fetched += 1
-        if self._status is not None:
-            self._status = replace(self._status, fetched=self._status.fetched + 1)
-        if self._fetched % PROGRESS_CHUNKS == 0 or self._fetched == total:
-            self._log.info("state_sync_fetched", count=self._fetched, target=total)
+        if self._status is None:
+            return
+        self._status = status = replace(self._status, fetched=self._status.fetched + 1)
+        if self._fetched % PROGRESS_CHUNKS == 0 or status.fetched == status.chunks:
+            self._log.info("state_sync_fetched", count=status.fetched, target=status.chunks)
 
 
 def _offers(answers: Iterable[tuple[bytes, Snapshots | None]]) -> Found:

@@ -28,13 +28,28 @@ OFFERS_MAX: Final = 8
 OFFER_WAIT_S: Final = 2.0
 """How long the offers of the connected peers are waited for."""
 ANSWER_WAIT_S: Final = 5.0
-"""For a head or a chunk, once asked for."""
+"""For offers or a head, once asked for."""
 PEER_CHUNKS_MAX: Final = 2
 """Chunks asked of one peer at a time: one on its way while the other is being written."""
 CHUNKS_IN_FLIGHT_MAX: Final = 12
 """Asked of all peers together: that many chunks are in memory at most."""
-SILENCES_MAX: Final = 3
-"""Unanswered questions in a row after which a peer is passed over."""
+RATE_BYTES_MIN: Final = 128 * KIB
+"""A second. If all peers together bring less, blocks are worth a try; they are asked for at a like
+rate, 512 KiB in 5 s.
+"""
+PATIENCE_S: Final = 60.0
+"""For how long less than RATE_BYTES_MIN may come, in all, before a fetch is given up."""
+SLOW_FETCHES_MAX: Final = 5
+"""Fetches that were given up for that. Then blocks are fetched instead."""
+CHUNK_LATE_S: Final = 5.0
+"""After so long the last chunks are asked of a second peer too."""
+CHUNK_WAIT_S: Final = 30.0
+"""Whoever owes a chunk and gives none for so long is asked no more. A link that carries all that
+may be under way within this time, 12 MiB, costs nobody his place.
+"""
+SLOW_WINDOW_S: Final = 20.0
+SLOW_FACTOR: Final = 8
+"""Whoever delivers so many times less than another one, in such a window, is asked no more."""
 SEARCHES_MAX: Final = 5
 """Times that offers are asked for again because those chosen came to nothing. Then blocks are
 fetched instead.

@@ -65,6 +65,15 @@ async def three_with_snapshots(
         yield cluster
 
 
+async def begun(cluster: Cluster) -> Node:
+    """The late one, once it has begun with a snapshot and runs on it."""
+    async with asyncio.timeout(WAIT_S):
+        await cluster.running[LATE].replaced.wait()
+    await cluster.stop(LATE)
+    await cluster.start(LATE)
+    return cluster.node(LATE)
+
+
 def reasons(node: Node, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """For what the node punishes its peers, from now on."""
     found: list[str] = []

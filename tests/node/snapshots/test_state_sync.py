@@ -21,11 +21,12 @@ from node.snapshots.making import SnapshotWork, load_head
 from node.wire import Chunk, FrameKind, GetChunk, GetSnapshot, Offer, Snapshot
 from node.wire import Snapshots as Offers
 from storage.snapshots import SnapshotFiles
-from tests.support.cluster import WAIT_S, Cluster, running_cluster
+from tests.support.cluster import WAIT_S, running_cluster
 from tests.support.state_sync import (
     HEIGHT,
     INTERVAL,
     LATE,
+    begun,
     grow,
     reasons,
     small_chunks,
@@ -40,15 +41,6 @@ Handler = Callable[[bytes, bytes], Awaitable[None]]
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Snapshots of many chunks."""
     small_chunks(monkeypatch)
-
-
-async def begun(cluster: Cluster) -> Node:
-    """The late one, once it has begun with a snapshot and runs on it."""
-    async with asyncio.timeout(WAIT_S):
-        await cluster.running[LATE].replaced.wait()
-    await cluster.stop(LATE)
-    await cluster.start(LATE)
-    return cluster.node(LATE)
 
 
 def short_bans(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +93,7 @@ async def test_one_who_lies_about_chunks_is_dropped_by_name_and_the_others_suffi
         liar = cluster.node(0)
         liar.network.handle(FrameKind.GET_CHUNK, wrong_chunks(liar))
         cluster.node(1).network.handle(FrameKind.GET_CHUNK, silent)
-        monkeypatch.setattr("node.snapshots.asking.ANSWER_WAIT_S", 0.3)
+        monkeypatch.setattr("node.snapshots.supply.CHUNK_LATE_S", 0.1)
         await cluster.start(LATE)
         found = reasons(cluster.node(LATE), monkeypatch)
         node = await begun(cluster)
@@ -178,7 +170,7 @@ async def test_a_state_that_nobody_certified_is_refuted_and_never_opened(
 async def test_one_who_offers_ever_new_ones_and_finishes_none_is_not_followed_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.snapshots.fetching.UNFINISHED_MAX", 6)
+    monkeypatch.setattr("node.snapshots.patience.UNFINISHED_MAX", 6)
     monkeypatch.setattr("node.snapshots.fetching.OFFER_WAIT_S", 0.2)
     async with three_with_snapshots(tmp_path) as cluster:
         liar = cluster.node(0)
