@@ -13,14 +13,7 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from consensus.engine import (
-    Engine,
-    EngineStatus,
-    HeightStarted,
-    Timer,
-    TimerFired,
-    Timing,
-)
+from consensus.engine import Engine, EngineStatus, HeightStarted, Timer, TimerFired, Timing
 from consensus.engines import engine_of
 from consensus.messages import LogRecord
 from medquorum import keys
@@ -44,6 +37,7 @@ from node.limits import (
     LOG_CHECKPOINT_BYTES,
     LOG_RECORDS_KEPT_BYTES,
 )
+from node.longwork import LongWork
 from node.mempool import Mempool, PoolTx
 from node.network import Network, VoteGate
 from node.ops.metrics import Metrics, TransportMetrics, metric_names
@@ -113,7 +107,8 @@ class Node:
         self.now_ms = now_ms
         self.chain = stores.chain
         self.spawn = Spawner()
-        self.threads = Threads(verifiers=config.threads.verifiers)
+        self.long_work = LongWork()
+        self.threads = Threads(verifiers=config.threads.verifiers, long=self.long_work.worker)
         self.inbox = Inbox()
         self.timers = Timers(self._timer_fired)
         self.pool = Mempool(txs_max=config.mempool.txs_max, bytes_max=config.mempool.bytes_max)

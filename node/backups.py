@@ -34,7 +34,7 @@ def make_backups(home: Home, node: Node, lines: Lines, *, software: str) -> Back
     if not settings.directory:
         return None
     directory = backup_directory(home, settings.directory)
-    worker = node.threads.snapshots
+    worker = node.threads.backup
 
     def short_of_room() -> str | None:
         state = measure(directory, lines)

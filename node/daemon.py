@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from structlog.typing import FilteringBoundLogger
 
@@ -37,6 +39,7 @@ from node.eventloop import loop_factory
 from node.heap import settle_heap
 from node.home import Home
 from node.ledger.errors import UnservedCodeError
+from node.longwork import LeftWork
 from node.modules import installed_registry
 from node.ops.diskguard import DiskGuard, DiskLowError, lines_of
 from node.ops.metrics import Metrics
@@ -96,11 +99,21 @@ def run_daemon(
     it of its parts, and takes what Node takes.
 
     A second signal ends it at once, which loses nothing that was acknowledged. Failures are logged.
+    Does not return if work had to be left in a thread: then the process ends here, with that code.
     """
     raise_descriptor_limit()
+    left: list[LeftWork] = []
+    life = _Life(home, loaded.config, passphrase, log, ready=ready, compose=compose, left=left)
+    code = _run(life, log)
+    if left:
+        _end_process(Exit.TEMPORARY if code is Exit.OK else code)
+    return code
+
+
+def _run(life: _Life, log: FilteringBoundLogger) -> Exit:
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(_daemon(home, loaded.config, passphrase, log, ready=ready, compose=compose))
+            runner.run(life.run())
     except StartError as error:
         log.error("not_started", detail=str(error), code=int(error.code))
         return error.code
@@ -145,64 +158,86 @@ def load_keys(home: Home, config: Config, chain_name: str, passphrase: bytes | N
         raise IdentityError(str(error)) from None
 
 
-async def _daemon(
-    home: Home,
-    config: Config,
-    passphrase: bytes | None,
-    log: FilteringBoundLogger,
-    *,
-    ready: Callable[[Endpoints], None],
-    compose: Callable[..., Node],
-) -> None:
-    stop = _stop_signal()
-    again = True
-    while again and not stop.is_set():
-        again = await _life(home, config, passphrase, log, stop=stop, ready=ready, compose=compose)
-
-
-async def _life(
-    home: Home,
-    config: Config,
-    passphrase: bytes | None,
-    log: FilteringBoundLogger,
-    *,
-    stop: asyncio.Event,
-    ready: Callable[[Endpoints], None],
-    compose: Callable[..., Node],
-) -> bool:
-    """Run a node from the opening of its stores to their closing. Whether it must start again,
-    because a chain that begins with a snapshot has been built for it.
+class _Life:
+    """One node after the other in this process, each from the opening of its stores to their
+    closing. `left` gets the work that did not end with one of them.
     """
-    again = False
 
-    def started(endpoints: Endpoints) -> None:
-        settle_heap()
-        ready(endpoints)
+    def __init__(
+        self,
+        home: Home,
+        config: Config,
+        passphrase: bytes | None,
+        log: FilteringBoundLogger,
+        *,
+        ready: Callable[[Endpoints], None],
+        compose: Callable[..., Node],
+        left: list[LeftWork],
+    ) -> None:
+        self._home = home
+        self._config = config
+        self._passphrase = passphrase
+        self._log = log
+        self._ready = ready
+        self._compose = compose
+        self._left = left
 
-    stores, node_keys, disk = _prepare(home, config, passphrase, log)
-    try:
+    async def run(self) -> None:
+        """Until a signal comes. Raises what a node failed with."""
+        stop = _stop_signal()
+        again = True
+        while again and not stop.is_set():
+            again = await self._node(stop)
+
+    async def _node(self, stop: asyncio.Event) -> bool:
+        """Run one. Whether another one must follow, because a chain that begins with a snapshot has
+        been built for it: never while the old one has left a thread in its database.
+        """
+        again = False
+        home, config, log = self._home, self._config, self._log
+        stores, node_keys, disk = _prepare(home, config, self._passphrase, log)
         try:
-            node = compose(
-                home=home,
-                config=config,
-                keys=node_keys,
-                stores=stores,
-                metrics=Metrics(version=VERSION),
-                log=log,
-                software=f"medquorum/{VERSION}",
-                now_ms=_clock(config.devnet.clock_offset_ms),
-            )
-        except ConfigError as error:
-            raise StartError(Exit.CONFIG, str(error)) from None
-        try:
-            await run_node(node, _services(home, node, disk), stop=stop, ready=started)
-        except* ChainReplaced:
-            again = True
+            try:
+                node = self._compose(
+                    home=home,
+                    config=config,
+                    keys=node_keys,
+                    stores=stores,
+                    metrics=Metrics(version=VERSION),
+                    log=log,
+                    software=f"medquorum/{VERSION}",
+                    now_ms=_clock(config.devnet.clock_offset_ms),
+                )
+            except ConfigError as error:
+                raise StartError(Exit.CONFIG, str(error)) from None
+            try:
+                services = _services(home, node, disk)
+                await run_node(node, services, stop=stop, ready=self._started)
+            except* ChainReplaced:
+                again = True
+            finally:
+                node.threads.close()
+                self._note_left(node.long_work.left())
         finally:
-            node.threads.close()
-    finally:
-        stores.close()
-    return again
+            stores.close(in_use=bool(self._left))
+        return again and not self._left
+
+    def _started(self, endpoints: Endpoints) -> None:
+        settle_heap()
+        self._ready(endpoints)
+
+    def _note_left(self, left: tuple[LeftWork, ...]) -> None:
+        self._left.extend(left)
+        for work in left:
+            self._log.error("work_left", name=work.worker, detail=f"{work.call}, at {work.place}")
+
+
+def _end_process(code: Exit) -> NoReturn:
+    """End without the interpreter's own end: that waits for every thread, and one never returns."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _prepare(

@@ -97,6 +97,11 @@ EVIDENCE_KEPT_MAX: Final = 3 * EVIDENCE_PER_KIND_MAX * VALIDATORS_MAX
 EVIDENCE_PER_MESSAGE: Final = 16
 """Pieces offered to a peer at once. It has to verify them all."""
 
+LONG_WORK_S: Final = 10.0
+"""How long a node that stops waits for a backup, an archive, a compaction or a snapshot. With all
+else that a stop waits for this is well below the half minute that a service manager gives it.
+"""
+
 # Sync.
 PRUNE_INTERVAL_S: Final = 5.0
 PRUNE_ENTRIES: Final = 5_000

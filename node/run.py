@@ -38,7 +38,8 @@ async def run_node(
     """Run until `stop` is set, or until something fails that a node must not survive.
 
     `ready` is called once all ports are bound and pending transactions of the last run are back.
-    Raises what failed, in an ExceptionGroup. The stores and threads are closed by the caller.
+    Work in files that does not end is left after a while (`node.long_work`). Raises what failed, in
+    an ExceptionGroup. The stores and threads are closed by the caller.
     """
     servers = Servers(services, connections_max=connections_max())
     try:
@@ -48,6 +49,7 @@ async def run_node(
             running = [
                 group.create_task(node.transport.run(bound)),
                 *(group.create_task(part) for part in ledger_parts(node)),
+                group.create_task(node.long_work.watch()),
                 group.create_task(services.disk.run()),
                 group.create_task(watch_loop(node.metrics)),
             ]
@@ -82,6 +84,7 @@ async def run_node(
         pass
     finally:
         await servers.stop()
+        await node.long_work.finish()
 
 
 def ledger_parts(node: Node) -> tuple[Coroutine[object, object, None], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from consensus.messages import LogRecord, decode_record
@@ -44,9 +44,18 @@ class Stores:
     kv: KV
     snapshots: SnapshotFiles
     closing: ExitStack
+    base: ExitStack = field(default_factory=ExitStack)
+    """The database and the lock of the data directory, which `closing` closes last."""
 
-    def close(self) -> None:
-        """Close all; the lock of the data directory goes last. No other thread may be in a call."""
+    def close(self, *, in_use: bool = False) -> None:
+        """Close all; the lock of the data directory goes last. No other thread may be in a call.
+
+        If one may be in the database (`in_use`), that and the lock stay as they are for the end of
+        the process, which must follow: to close it under a thread that reads is no clean end, and
+        what was written is as safe as after a crash, with nothing left to write.
+        """
+        if in_use:
+            self.base.pop_all()
         self.closing.close()
 
 
@@ -72,10 +81,11 @@ def open_stores(
     remembers.
     """
     with ExitStack() as opening:
-        opening.enter_context(DataDirLock(home.data))
+        base = opening.enter_context(ExitStack())
+        base.enter_context(DataDirLock(home.data))
         put_in_place(home)
         kv = open_current_database(home, config, migrating)
-        opening.callback(kv.close)
+        base.callback(kv.close)
         reached = Reached(home.chain)
         opening.callback(reached.close)
         stores = open_stores_on(
@@ -92,7 +102,7 @@ def open_stores(
         if validator is not None:
             require_all_known(home.sign_state, stores.chain.blocks, genesis, validator)
         expect_installed(home, stores.chain)
-        return replace(stores, closing=opening.pop_all())
+        return replace(stores, closing=opening.pop_all(), base=base)
 
 
 def open_database(path: Path, config: Config) -> KV:

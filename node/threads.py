@@ -8,6 +8,7 @@
     vault      one thread: the records of this hospital, and the keys that open them.
     snapshots  one thread: making and serving snapshots, and building a chain from one.
     pruning    one thread: archives of old blocks, and compaction behind them, which may take long.
+    backup     one thread: backups, into a directory whose file system may not answer.
 
 Each is a plain executor whose queue is bounded by its callers: the consensus loop waits for every
 write, one block is executed at a time, and the intake limits what waits for verification.
@@ -139,17 +140,20 @@ class Readers(Worker):
 class Threads:
     """All worker threads of a node."""
 
-    def __init__(self, *, verifiers: int) -> None:
+    def __init__(self, *, verifiers: int, long: Callable[[str], Worker] = Worker) -> None:
+        """`long` makes those whose work may take long, or never end: see node.longwork."""
         self.writer = Worker("writer")
         self.ledger = Worker("ledger")
         self.verifiers = Worker("verifier", verifiers)
         self.readers = Readers()
         self.vault = Worker("vault")
-        self.snapshots = Worker("snapshots")
-        self.pruning = Worker("pruning")
+        self.snapshots = long("snapshots")
+        self.pruning = long("pruning")
+        self.backup = long("backup")
 
     def close(self) -> None:
         """Wait for all of them, the writer last: what the others produced may still be written."""
+        self.backup.close()
         self.pruning.close()
         self.snapshots.close()
         self.vault.close()

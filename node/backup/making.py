@@ -259,7 +259,8 @@ class BackupMaker:
         if not await self._worker.run(self._directory.is_dir):
             # Not made: where a disk is not mounted, it would be on another one.
             raise UnmakeableBackupError("not_ready", f"{self._directory} is not there")
-        with await self._worker.run(DataDirLock, self._directory):
+        lock = await self._worker.run(DataDirLock, self._directory)
+        try:
             files = SnapshotFiles(self._directory)
             await self._require_room()
             work = await self._worker.run(
@@ -277,6 +278,9 @@ class BackupMaker:
                 raise
             finally:
                 await self._worker.run(work.close)
+        finally:
+            # Not here: its file system may not answer any more, and the chain goes on.
+            await self._worker.run(lock.release)
         return made
 
     async def _write(self, work: BackupWork) -> None:
