@@ -43,7 +43,7 @@ from node.network import Network, VoteGate
 from node.ops.metrics import Metrics, TransportMetrics, metric_names
 from node.ports import EnginePorts
 from node.preflight import Preflight
-from node.probation import Probation, voting_from
+from node.probation import Probation, engine_to_start
 from node.quota import Quotas
 from node.reads import CONTEXT_BITS, ReadIndex
 from node.receipts import raw_transactions
@@ -233,20 +233,17 @@ class Node:
         """The engine, which only observes as long as it may have voted here before."""
         guard, started = self.stores.guard, self.work.height_started()
         last_vote = None if guard is None else guard.last
-        first = voting_from(last_vote, self.chain.tip.height, self.stores.records)
-        if guard is None or first == started.height:
-            return self._recover(started, self.keys.validator, self.stores.records)
-        self.log.warning("observes_until", height=first, reason="votes_not_remembered")
-        observer = self._recover(started, None, ())
-        return Probation(observer, first, lambda at: self._recover(at, self.keys.validator, ()))
+        engine = engine_to_start(last_vote, started, self.stores.records, self._recover)
+        if isinstance(engine, Probation):
+            reason = "votes_not_remembered"
+            self.log.warning("observes_until", height=engine.first_height, reason=reason)
+        return engine
 
-    def _recover(
-        self, started: HeightStarted, signer: SigningKey | None, records: Sequence[LogRecord]
-    ) -> Engine:
+    def _recover(self, started: HeightStarted, votes: bool, records: Sequence[LogRecord]) -> Engine:
         times = self.config.consensus
         return engine_of(self.chain.genesis.engine).recover(
             chain_id=self.chain.chain_id,
-            signer=signer,
+            signer=self.keys.validator if votes else None,
             verify=keys.verify,
             timing=Timing(
                 round_ms=times.round_ms,

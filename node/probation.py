@@ -9,7 +9,7 @@ next one on: there it never did.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from consensus.checkpoints import CheckpointedRecord, SaidRecord
 from consensus.engine import Effects, Engine, EngineStatus, Event, HeightStarted
@@ -28,6 +28,7 @@ from consensus.raft.messages import (
     AppendedRecord,
     TermRecord,
 )
+from node.halts import standing
 
 NO_PHASE: Final = -1
 
@@ -52,11 +53,13 @@ def _remembers(records: Sequence[LogRecord], vote: tuple[int, int, int]) -> bool
     That it holds something of the height is not enough: an older copy of it does too, and one
     whose end was cut off. The record of a vote is durable before the sign state is. A checkpoint
     counts as a whole only: what was cut off it may name the vote and no longer say what binds us.
+    What is left of earlier heights stays in the log for a while, and says nothing of this one.
     """
-    begun = any(isinstance(record, SaidRecord) for record in records)
-    if begun and not any(isinstance(record, CheckpointedRecord) for record in records):
+    of_height = [record for record in records if record.height == vote[0]]
+    begun = any(isinstance(record, SaidRecord) for record in of_height)
+    if begun and not any(isinstance(record, CheckpointedRecord) for record in of_height):
         return False
-    return any(_announced(record) == vote for record in records)
+    return any(_announced(record) == vote for record in of_height)
 
 
 def _announced(record: LogRecord) -> tuple[int, int, int] | None:
@@ -84,6 +87,29 @@ def _announced(record: LogRecord) -> tuple[int, int, int] | None:
             return None
 
 
+Recover: TypeAlias = Callable[[HeightStarted, bool, Sequence[LogRecord]], Engine]
+"""Makes an engine at a height: whether it votes, and from which log."""
+
+
+def engine_to_start(
+    last_vote: tuple[int, int, int] | None,
+    started: HeightStarted,
+    records: Sequence[LogRecord],
+    recover: Recover,
+) -> Engine:
+    """What a validator starts with, given its sign state's last vote and its log.
+
+    A halt that nobody has released holds (docs/spec/pbft.md, section 8), whatever else is lost.
+    """
+    first = voting_from(last_vote, started.height - 1, records)
+    if first == started.height:
+        return recover(started, True, records)
+    halt = standing(records).halt
+    if halt is not None:
+        return recover(started, True, (halt,))
+    return Probation(recover(started, False, ()), first, lambda at: recover(at, True, ()))
+
+
 class Probation:
     """An Engine: `observer` until the first voting height starts, then what `admit` makes."""
 
@@ -94,6 +120,11 @@ class Probation:
         self._first_height = first_height
         self._admit = admit
         self._admitted = False
+
+    @property
+    def first_height(self) -> int:
+        """Where it ends."""
+        return self._first_height
 
     def start(self) -> Effects:
         """The observer's."""

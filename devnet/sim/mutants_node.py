@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from devnet.sim.patching import Patch
 from medquorum.evidence import Accusation, Evidence, EvidenceKind, contradiction
-from node import app, chain, driver, network, pending, sync
+from node import chain, driver, network, pending, probation, sync
 from node.catchup import checking
 from node.evidence import exchange
 from storage import records, signstate, wal
@@ -72,7 +72,7 @@ def sign_state_not_synced(patch: Patch) -> None:
 
 def no_probation(patch: Patch) -> None:
     """Votes at once, whatever it has forgotten."""
-    patch.set(app, "voting_from", lambda _last, tip, _records: tip + 1)
+    patch.set(probation, "voting_from", lambda _last, tip, _records: tip + 1)
 
 
 def block_not_synced(patch: Patch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from consensus.checkpoints import CheckpointedRecord, SaidRecord
@@ -9,14 +11,16 @@ from consensus.engine import Effects, EngineStatus, Event, HeightStarted, WorkAv
 from consensus.messages import (
     AcceptedRecord,
     CommittedRecord,
+    HaltedRecord,
     LogRecord,
     PreparedCertificate,
     PreparedRecord,
+    ReleasedRecord,
     RoundChangedRecord,
 )
 from consensus.raft.messages import AckedRecord, AppendedRecord, TermRecord
 from medquorum.block import ValidatorSet
-from node.probation import Probation, voting_from
+from node.probation import Probation, engine_to_start, voting_from
 
 HASH = bytes(32)
 
@@ -152,3 +156,33 @@ def test_what_a_changed_bit_left_of_a_checkpoint_remembers_nothing(left: int) ->
         RoundChangedRecord(6, 2),
     ]
     assert voting_from((6, 2, 0), 5, whole[:left]) == 7
+
+
+def test_what_is_left_of_an_earlier_checkpoint_says_nothing_of_this_height() -> None:
+    left: list[LogRecord] = [SaidRecord(5, 1, 2, (HASH,)), RoundChangedRecord(6, 1)]
+    assert voting_from((6, 1, 0), 5, left) == 6
+
+
+def test_a_checkpoint_of_an_earlier_height_does_not_make_this_one_whole() -> None:
+    log: list[LogRecord] = [CheckpointedRecord(5), SaidRecord(6, 1, 0, ())]
+    assert voting_from((6, 1, 0), 5, log) == 7
+
+
+def test_a_halt_that_nobody_released_holds_although_the_chain_was_put_back() -> None:
+    """It would observe up to height 6 otherwise, and vote again."""
+    made: list[tuple[int, bool, Sequence[LogRecord]]] = []
+
+    def recover(at: HeightStarted, votes: bool, records: Sequence[LogRecord]) -> Named:
+        made.append((at.height, votes, records))
+        return Named("")
+
+    halt = HaltedRecord(6, "twin", "")
+    log: list[LogRecord] = [AcceptedRecord(6, 0, HASH), halt]
+    assert not isinstance(engine_to_start((6, 0, 2), started(4), log, recover), Probation)
+    assert made == [(4, True, (halt,))]
+    made.clear()
+    log.append(ReleasedRecord(6))
+    engine = engine_to_start((6, 0, 2), started(4), log, recover)
+    assert isinstance(engine, Probation)
+    assert engine.first_height == 7
+    assert made == [(4, False, ())]
