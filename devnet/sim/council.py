@@ -20,7 +20,7 @@ from medquorum.block import Validator
 from medquorum.codec import Wire, encode
 from medquorum.evidence import Evidence
 from medquorum.keys import SigningKey, possession_bytes
-from medquorum.quorum import faulty
+from medquorum.quorum import faulty, quorum
 from medquorum.transaction import SIGNERS_MAX, Transaction
 from node.ledger.codes import OK
 from node.ledger.decisions import APPROVE, Draft, proposal_id
@@ -249,10 +249,37 @@ class Council:
 
     def _retire(self, key: bytes) -> None:
         """Switch a former validator off after a while: it does not know yet that it left."""
+        height = self._checker.height
         for machine in self._cluster.net.machines:
             if machine.validator is not None and machine.validator.public == key:
                 machine.retired = True
-                self._world.later_ms(self._rng.uniform(0, 1_500), machine.unplug)
+                self._switch_off(machine, height, self._rng.uniform(0, 1_500))
+
+    def _switch_off(self, machine: Machine, height: int, delay_ms: float) -> None:
+        """As the operators' guide says: not before a quorum of the others has the block in which it
+        left. It may be the only one who has it, and its vote counted in that height.
+        """
+
+        def due() -> None:
+            if self._has_quorum(height):
+                machine.unplug()
+            else:
+                self._switch_off(machine, height, self.look_ms)
+
+        self._world.later_ms(delay_ms, due)
+
+    def _has_quorum(self, height: int) -> bool:
+        """Whether a quorum of those who vote now has this block."""
+        keys = {v.key for v in self.members}
+        having = [
+            machine
+            for machine in self._cluster.net.machines
+            if machine.validator is not None
+            and machine.validator.public in keys
+            and machine.node is not None
+            and machine.node.chain.tip.height >= height
+        ]
+        return len(having) >= quorum(self._cluster.options.engine, len(keys))
 
 
 def upgrade(machine: Machine) -> None:
