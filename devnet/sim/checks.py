@@ -33,7 +33,7 @@ from medquorum.certificate import CommitCertificate, VoteTag, unpack_signers, vo
 from medquorum.errors import DecodeError
 from medquorum.genesis import Genesis
 from medquorum.keys import verify
-from node.errors import IdentityError
+from node.errors import DivergenceError, IdentityError
 from node.ledger.errors import UnservedCodeError
 from node.limits import FETCHED_TXS_KEPT, INBOX_EVENTS_MAX, INTAKE_TXS_MAX
 from node.wire import FrameKind
@@ -372,6 +372,8 @@ class Checker:
                 return machine.name in self.allowed.old_software
             case IdentityError():
                 return machine.name in self.allowed.keyless
+            case DivergenceError():
+                return "divergence" in self.allowed.halts
             case _:
                 return False
 
