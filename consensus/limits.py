@@ -51,6 +51,11 @@ VALIDATIONS_PER_ROUND_MAX: Final = 8
 SAID_ROUNDS_MAX: Final = 1024
 """Rounds of one height in which we know our own votes, to notice a twin of ourselves."""
 
+WISHES_BEHIND_COMMIT_MAX: Final = 32
+"""Wishes after which a COMMIT is no longer said again: the guard of the sign state, which sees it
+anew after a restart, knows our last 64 votes.
+"""
+
 REPLIES_PER_PEER_MAX: Final = 2
 """Answers of one kind to one peer between two ticks of the RESEND timer."""
 

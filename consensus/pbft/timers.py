@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from consensus.engine import Send, SetTimer, Timer, TimerKind, Timing
-from consensus.limits import IDLE_RESEND_FACTOR
+from consensus.limits import IDLE_RESEND_FACTOR, WISHES_BEHIND_COMMIT_MAX
 from consensus.messages import Proposal, Status, Vote
 from consensus.pbft import blocks
 from consensus.pbft.core import Core
+from consensus.pbft.state import HeightState
 from medquorum.certificate import VoteTag
 
 DOUBLINGS_MAX: Final = 40
@@ -100,17 +101,21 @@ def say_again(core: Core) -> None:
     proposal = state.own.get(VoteTag.PROPOSAL)
     if isinstance(proposal, Proposal) and not state.fenced:
         _propose_again(core, proposal)
-    # Behind the fence, what was prepared is in the wish; a COMMIT may still decide.
-    tags = (VoteTag.COMMIT, VoteTag.ROUND_CHANGE)
-    votes = [
-        state.own[tag]
-        for tag in (tags if state.fenced else (VoteTag.PREPARE, *tags))
-        if tag in state.own
-    ]
+    votes = [state.own[tag] for tag in _still_said(state) if tag in state.own]
     for vote in votes:
         core.say_again(vote)
     if len(votes) == 0:
         core.broadcast(Status(state.height, state.round))
+
+
+def _still_said(state: HeightState) -> tuple[VoteTag, ...]:
+    """Behind the fence, what was prepared is in the wish; a COMMIT may still decide."""
+    if not state.fenced:
+        return (VoteTag.PREPARE, VoteTag.COMMIT, VoteTag.ROUND_CHANGE)
+    wishes = sum(round_ > state.round for round_, _ in state.said)
+    if wishes > WISHES_BEHIND_COMMIT_MAX:
+        return (VoteTag.ROUND_CHANGE,)
+    return (VoteTag.COMMIT, VoteTag.ROUND_CHANGE)
 
 
 def _propose_again(core: Core, proposal: Proposal) -> None:

@@ -9,17 +9,25 @@ which each goes on, `--slow` looks at all.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import pytest
 
-from consensus.messages import decode_record
+from consensus.messages import (
+    CommittedRecord,
+    RoundChangedRecord,
+    decode_record,
+    encode_record,
+)
 from consensus.raft.messages import AckedRecord, AppendedRecord, TermRecord
 from medquorum.quorum import EngineName
+from storage.limits import SIGNED_VOTES_KEPT_MAX
 from tests.support.recovery_losses import distinct, losses, may_vote, spoken
 from tests.support.recovery_replay import Past, Player
 from tests.support.recovery_restarts import CONTINUATIONS, Restarted, live_on, undecided
 from tests.support.recovery_tapes import SCRIPTS, record
+from tests.support.recovery_validator import Validator
 
 SCHEDULES: Final = [(engine, name) for engine in SCRIPTS for name in SCRIPTS[engine]]
 WAYS: Final = ((1, 0, False), (4, 3, True), (2, 4, False))
@@ -108,3 +116,24 @@ def test_the_histories_have_rivals_for_one_term() -> None:
             }
             found += len(asked & acked - led)
     assert found > 2
+
+
+def test_a_vote_that_the_guard_has_forgotten_is_not_said_again() -> None:
+    """A validator that hears the wishes of others and never enters a round: each wish is another
+    vote behind its COMMIT. Rule T4 of pbft.md.
+    """
+    (tape,) = record("pbft", "calm", 0, (0,))
+    past = Player(tape, batch=1, compact_every=0, forgets=False).play()
+    moment = next(
+        known
+        for known in past.moments
+        if known.log
+        and isinstance(decode_record(known.log[-1]), CommittedRecord)
+        and known.said > 1
+    )
+    for round_ in range(1, 2 * SIGNED_VOTES_KEPT_MAX):
+        validator = Validator(tape, moment)
+        validator.play(validator.driver.start())
+        assert not validator.observes
+        wish = encode_record(RoundChangedRecord(moment.started.height, round_))
+        moment = replace(moment, log=(*moment.log, wish), sign=validator.sign)

@@ -89,6 +89,15 @@ def test_what_was_said_is_said_again_and_only_the_last_is_unmarked() -> None:
     assert said(behind) == [(Commit, True), (RoundChange, False)]
 
 
+def test_a_commit_behind_many_wishes_is_said_no_more() -> None:
+    """Rules L4, T4. The guard, which knows our last votes only, would refuse it."""
+    committed = (KNOWN, ACCEPTED, PREPARED, COMMITTED)
+    wishes = [RoundChangedRecord(1, 2 * number) for number in range(1, 34)]
+    last = recover(*committed, *wishes[:32])[1]
+    assert said(last) == [(Commit, True), (RoundChange, False)]
+    assert said(recover(*committed, *wishes)[1]) == [(RoundChange, False)]
+
+
 def test_a_wish_after_a_restart_owns_up_to_what_was_prepared() -> None:
     """Rules L2, R6."""
     effects = recover(KNOWN, ACCEPTED, PREPARED, RoundChangedRecord(1, 1))[1]
