@@ -8,8 +8,10 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
 CHUNK_BYTES_MIN: Final = 256 * KIB
-"""A chunk ends behind this at the first key whose checksum says so: one in CHUNK_CUT. What was cut
-off the front by pruning so moves the ends of few chunks, and a later backup finds most of its own.
+"""A chunk ends behind this at the first key whose checksum says so: one in CHUNK_CUT, and as many
+more as its entry has of these bytes, so that chunks of large entries end as soon as others. What
+was cut off the front by pruning so moves the ends of few chunks, and a later backup finds most of
+its own; at the end of what only grows it writes one chunk anew.
 """
 CHUNK_CUT: Final = 64
 CHUNK_BYTES_TARGET_MAX: Final = 2 * MIB

@@ -134,19 +134,19 @@ class BackupWork:
         after a key whose checksum says so: where chunks end depends on what is near.
         """
         entries: list[tuple[bytes, bytes]] = []
-        size = 0
+        size = last = 0
         for key, value in view.scan(*_EVERYTHING):
             added = _ENTRY_FRAME_BYTES + len(key) + len(value)
             if entries and (
                 entries[-1][0][:1] != key[:1]
                 or size + added > CHUNK_BYTES_TARGET_MAX
-                or (size >= CHUNK_BYTES_MIN and crc32(entries[-1][0]) % CHUNK_CUT == 0)
+                or (size >= CHUNK_BYTES_MIN and _may_end_behind(entries[-1][0], last))
             ):
                 self._put(entries)
                 entries, size = [], 0
                 yield True
             entries.append((key, value))
-            size += added
+            size, last = size + added, added
             self._entries += 1
             if self._entries % STEP_ENTRIES == 0:
                 yield True
@@ -309,6 +309,11 @@ def _refusal(error: Exception) -> RefusedError:
             return RefusedError("not_ready", str(error))
         case _:
             return RefusedError("internal", str(error))
+
+
+def _may_end_behind(key: bytes, size: int) -> bool:
+    """Whether a chunk that is large enough ends behind this entry. Only the entry decides."""
+    return crc32(key) % CHUNK_CUT <= size * CHUNK_CUT // CHUNK_BYTES_MIN
 
 
 def _refuse_another_chain(files: SnapshotFiles, chain_id: bytes) -> None:

@@ -15,6 +15,7 @@ from aiohttp import ClientResponse, ClientSession
 from medquorum.codec import decode
 from node.backup.errors import UnmakeableBackupError
 from node.backup.format import BackupChunk, load_manifest
+from node.backup.limits import CHUNK_BYTES_MIN
 from node.backup.making import BackupMade, BackupMaker, BackupWork, retaining
 from node.backup.schedule import Backups, Surroundings
 from node.backups import backup_directory
@@ -23,7 +24,9 @@ from node.home import Home
 from node.ops.app import make_ops
 from node.ops.backupmetrics import BackupMetrics
 from node.threads import Worker
+from storage import layout
 from storage.errors import DiskFailedError
+from storage.kv import Batch
 from storage.leveldb import LevelDB
 from storage.limits import VAULT_BLOB_BYTES_MAX
 from storage.lock import DataDirLock
@@ -95,6 +98,29 @@ def test_the_second_one_writes_only_what_is_new(
     third = back_up(member, tmp_path / "b")
     assert 0 < third.bytes_new < third.bytes / 2
     assert entries(tmp_path / "b") == dict(member.kv.scan(*EVERYTHING))
+
+
+def test_what_only_grows_is_written_anew_at_its_end_however_large_its_entries(
+    member: SignedChain, tmp_path: Path
+) -> None:
+    """As the transactions of blocks do: a few entries of 60 kB each between two backups."""
+    size, entry_bytes = 0, 60_000
+
+    def grow(heights: range) -> None:
+        batch = Batch()
+        for height in heights:
+            batch.put(layout.at_height(layout.TRANSACTIONS, height), bytes(entry_bytes))
+        member.kv.write(batch, sync=False)
+
+    new: list[int] = []
+    for at in range(100, 400, 10):
+        grow(range(at, at + 10))
+        made = back_up(member, tmp_path / "b")
+        new.append(made.bytes_new)
+        size = made.bytes
+    assert size > 300 * entry_bytes
+    # Beside what is new, one chunk a time: of twice the least size, on the average.
+    assert sum(new) / len(new) < 10 * entry_bytes + 2.2 * CHUNK_BYTES_MIN
 
 
 def test_a_chunk_that_rotted_is_written_again(member: SignedChain, tmp_path: Path) -> None:
