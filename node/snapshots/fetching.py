@@ -344,7 +344,7 @@ class StateSync:
     def _pass_over(self, peer: bytes, reason: str, waiting: dict[Ask, asyncio.Task[None]]) -> None:
         """Wait no more for a peer, and count why."""
         self._peers.dropped(reason)
-        self._log.info("state_sync_passed_over", peer=peer, reason=reason)
+        self._log.info("snapshot_peer_passed_over", peer=peer, reason=reason)
         for ask in [ask for ask in waiting if ask.peer == peer]:
             waiting.pop(ask).cancel()
 

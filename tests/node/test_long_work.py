@@ -13,8 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from medquorum import genesis as genesis_files
+from node.config.schema import Config
+from node.home import Home
 from node.longwork import LongWork
+from node.stores import open_stores
 from node.threads import Threads
+from storage.errors import DataDirLockedError
+from storage.lock import LOCK_NAME, DataDirLock
+from tests.support.signed_chain import REGISTRY
+from tests.support.stopped_home import make_stopped_home
 
 SOON_S = 0.05
 FAR_S = 3_600.0
@@ -100,6 +108,28 @@ async def test_work_that_nobody_waits_for_any_more_is_left_too(fifo: Path) -> No
         await threads.pruning.run(int)
     threads.close()
     os.close(end)
+
+
+def open_files(home: Home) -> set[str]:
+    """What this process has open in the data directory, by the first part of its path there."""
+    found = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError, ValueError):
+            found.add(descriptor.readlink().relative_to(home.data.resolve()).parts[0])
+    return found
+
+
+def test_only_what_the_thread_may_be_in_stays_open_and_nobody_else_gets_in(tmp_path: Path) -> None:
+    home = make_stopped_home(tmp_path)
+    genesis = genesis_files.load(home.genesis_file.read_bytes())
+    stores = open_stores(home, Config(), genesis, REGISTRY, None)
+    assert {home.consensus_log.name, home.chain.name} <= open_files(home)
+    stores.close(in_use=True)
+    assert open_files(home) == {home.chain.name, LOCK_NAME}
+    assert stores.chain.blocks.header(1) is not None
+    with pytest.raises(DataDirLockedError):
+        DataDirLock(home.data)
+    stores.kv.close()
 
 
 async def test_an_idle_node_stops_at_once() -> None:
