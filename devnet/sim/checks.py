@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from consensus.engine import Effects, Event, HeightStarted
@@ -23,6 +23,7 @@ from consensus.messages import (
     vote_position,
 )
 from consensus.raft.messages import ACK_PHASE, Ack, AckedRecord, RaftVote, raft_payload
+from devnet.sim.allowed import Allowed
 from devnet.sim.checks_evidence import EvidenceChecks
 from devnet.sim.checks_raft import RaftChecks
 from devnet.sim.checks_turns import TurnsChecks
@@ -33,12 +34,9 @@ from medquorum.certificate import CommitCertificate, VoteTag, unpack_signers, vo
 from medquorum.errors import DecodeError
 from medquorum.genesis import Genesis
 from medquorum.keys import verify
-from node.errors import DivergenceError, IdentityError
-from node.ledger.errors import UnservedCodeError
 from node.limits import FETCHED_TXS_KEPT, INBOX_EVENTS_MAX, INTAKE_TXS_MAX
 from node.wire import FrameKind
 from storage.chain import CommittedBlock
-from storage.errors import DamagedError, DiskError, DoubleSignRefusedError, FormatError
 
 CONTRADICTIONS_MIN: Final = 6
 """So many contradictions are not all lost, late, or by somebody who votes no more."""
@@ -54,22 +52,6 @@ class Settled:
     block_hash: bytes
     result_hash: bytes
     by: str
-
-
-@dataclass(slots=True)
-class Allowed:
-    """What a run has made possible, so that it is no violation."""
-
-    disk_errors: bool = False
-    damage: bool = False
-    old_software: set[str] = field(default_factory=set)
-    """Machines that lack code which governance may activate."""
-    keyless: set[str] = field(default_factory=set)
-    """Machines whose sign state is gone: they must not start."""
-    halts: frozenset[str] = frozenset()
-    """Reasons for which an honest engine may halt."""
-    forgers: frozenset[bytes] = frozenset()
-    """Validators that may be blamed for what they send, though they vote truly."""
 
 
 class Checker:
@@ -358,24 +340,9 @@ class Checker:
         """A node ended by itself: only for a reason that this run has given it."""
         for cause in _leaves(error):
             self.stops[type(cause).__name__] += 1
-            if not self.is_honest(machine) or self._is_allowed(machine, cause):
+            if not self.is_honest(machine) or self.allowed.stops(machine.name, cause):
                 continue
             self.world.fail(f"S7: {machine.name} stopped: {type(cause).__name__}: {cause}", cause)
-
-    def _is_allowed(self, machine: Machine, cause: BaseException) -> bool:
-        match cause:
-            case DiskError():
-                return self.allowed.disk_errors
-            case DamagedError() | DoubleSignRefusedError() | FormatError():
-                return self.allowed.damage
-            case UnservedCodeError():
-                return machine.name in self.allowed.old_software
-            case IdentityError():
-                return machine.name in self.allowed.keyless
-            case DivergenceError():
-                return "divergence" in self.allowed.halts
-            case _:
-                return False
 
     def check_bounds(self, machines: list[Machine]) -> None:
         """Nothing that a peer or a client can fill exceeds its limit (S7)."""
