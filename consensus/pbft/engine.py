@@ -122,13 +122,14 @@ class PbftEngine:
         return cls(core)
 
     def start(self) -> Effects:
-        """The effects of recovery: timers, what was said, what was begun (rule L4)."""
+        """The effects of recovery: timers, what was said, what was begun (rules L4, L6)."""
         core = self._core
         core.out = Outbox()
         timers.arm_resend(core)
         if core.halted == "":
             if core.state.round > 0 or core.state.work:
                 timers.arm_round(core)
+            recovery.tell_guard(core)
             timers.say_again(core)
             self._follow_rules()
         return core.out.effects()

@@ -197,3 +197,10 @@ def count_own(core: Core) -> None:
     vote = core.state.own.get(VoteTag.COMMIT)
     if isinstance(vote, Commit) and core.halted == "":
         voting.count_commit(core, vote)
+
+
+def tell_guard(core: Core) -> None:
+    """Say a COMMIT that decided alone to ourselves: that reaches nobody but the guard (rule L6)."""
+    vote = core.state.own.get(VoteTag.COMMIT)
+    if vote is not None and core.state.decision is not None:
+        core.say_again(vote, core.me)

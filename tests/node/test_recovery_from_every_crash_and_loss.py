@@ -94,6 +94,20 @@ def test_whatever_is_lost_of_a_log_nobody_votes_twice(
     assert later > 0
 
 
+@pytest.mark.parametrize("engine", ["pbft", "raft"])
+def test_who_votes_alone_certifies_nothing_that_its_guard_has_not_seen(engine: EngineName) -> None:
+    """Rule L6 of pbft.md; its own vote, found in the log, is a quorum."""
+    started = 0
+    (tape,) = record(engine, "calm", 0, (0,), n=1)
+    for batch, every, forgets in WAYS:
+        past = Player(tape, batch=batch, compact_every=every, forgets=forgets).play()
+        for moment in distinct(past.moments):
+            for continuation in CONTINUATIONS:
+                assert not live_on(past, moment, continuation).observes
+                started += 1
+    assert started > 500
+
+
 def test_the_histories_have_rivals_for_one_term() -> None:
     """Who asks for votes in a term, does not get them, and follows another there: it says nothing
     later than its request until it acknowledges the other's entry.

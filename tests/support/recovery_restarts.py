@@ -162,8 +162,7 @@ class Restarted:
             validator = self.validator
             started = validator.commit()
             if started is not None:
-                if started.parent_hash != self._past.tape.chain[started.height - 1].parent_hash:
-                    raise Violation(f"another decision at height {started.height - 1}")
+                self._compare(started)
                 self._finish(validator.driver.step([started]))
             elif len(validator.ports.requests) > 0 and not self._late:
                 request = validator.ports.requests.pop(0)
@@ -171,6 +170,12 @@ class Restarted:
                 self._finish(validator.driver.step([event]))
             else:
                 return
+
+    def _compare(self, started: HeightStarted) -> None:
+        """Others decided as the tape has it. Who is alone may build another block."""
+        tape = self._past.tape
+        if tape.others and started.parent_hash != tape.chain[started.height - 1].parent_hash:
+            raise Violation(f"another decision at height {started.height - 1}")
 
     def _check(self) -> None:
         ports = self.validator.ports
@@ -183,6 +188,10 @@ class Restarted:
             self._signed.add(vote.signature)
             self.voted.add(vote.height)
         ports.sent.clear()
+        for decided in ports.decided:
+            ours = self.validator.place_in(decided.certificate)
+            if ours is not None and ours > (self.validator.guard.last or (0, 0, 0)):
+                raise Violation(f"a certificate with a vote at {ours} that the guard has not seen")
         for halt in ports.halts:
             if not (self._past.tape.may_halt and halt.reason in DIFFERS):
                 raise Violation(f"it halted: {halt.reason}: {halt.detail}")
@@ -268,7 +277,8 @@ def timers_first(past: Past, moment: Moment) -> Sequence[Turn]:
 
 def shown(past: Past, moment: Moment) -> Sequence[Turn]:
     """It is shown its own votes. With Raft, nobody but a twin would."""
-    peer = past.tape.others[0] if past.tape.engine == "pbft" else past.tape.victim.key
+    others = past.tape.others if past.tape.engine == "pbft" else ()
+    peer = next(iter(others), past.tape.victim.key)
     own: list[Turn] = [Received(peer, vote) for vote in _own(past, moment)]
     soon, later = _split(past, moment)
     return [*own, *soon, *own, Cue.FIRE, *later]

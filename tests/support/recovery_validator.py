@@ -32,12 +32,16 @@ from consensus.messages import (
     Message,
     ReleasedRecord,
     SignedMessage,
+    commit_bytes,
     decode_record,
     encode_record,
     vote_position,
 )
+from consensus.pbft.twin import COMMIT_PHASE
+from consensus.raft.messages import ACK_PHASE, ack_bytes
 from consensus.wishes import ReadAnswered
 from medquorum.block import Result
+from medquorum.certificate import CommitCertificate
 from node.driver import Driver, Round
 from node.probation import Probation, engine_to_start
 from storage.signstate import SignedVote, SignState
@@ -189,6 +193,15 @@ class Validator:
         """Whether it does not vote yet."""
         engine = self.driver.engine
         return isinstance(engine, Probation) and not engine._admitted
+
+    def place_in(self, known: CommitCertificate) -> tuple[int, int, int] | None:
+        """Where our vote in a certificate stands, if it has one."""
+        is_raft = self.tape.engine == "raft"
+        what = (CHAIN_ID, known.height, known.round, known.block_hash, known.result_hash)
+        message = ack_bytes(*what) if is_raft else commit_bytes(*what)
+        if self.tape.victim.signer.sign(message) not in known.signatures:
+            return None
+        return (known.height, known.round, ACK_PHASE if is_raft else COMMIT_PHASE)
 
     def save_all(self, votes: Sequence[SignedVote]) -> None:
         """What the driver has the guard do."""

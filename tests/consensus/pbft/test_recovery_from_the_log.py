@@ -21,6 +21,7 @@ from consensus.messages import (
     ReleasedRecord,
     RoundChange,
     RoundChangedRecord,
+    Status,
     commit_bytes,
     prepare_bytes,
 )
@@ -47,6 +48,11 @@ V0, V1, V2, V3 = MEMBERS.keys
 class _Proposer:
     key = V1
     started = genesis_started(VALIDATORS)
+
+
+class _Alone:
+    key = V0
+    started = genesis_started(validator_set(1))
 
 
 HEADER = Forger(MEMBERS, {}).header(_Proposer, 1, 0, b"body")
@@ -191,3 +197,29 @@ def test_our_vote_in_a_decision_after_a_restart_is_known_as_ours() -> None:
         effects = engine.step(Received(key, vote))
         assert effects.halt is None
     assert engine.step(Executed(BLOCK, RESULT)).decided is not None
+
+
+def test_a_decision_of_ones_own_commit_alone_is_shown_to_the_guard_first() -> None:
+    """Rule L6."""
+    alone = validator_set(1)
+    members = Members.of(alone)
+    header = Forger(members, {}).header(_Alone, 1, 0, b"body")
+    block = header.hash()
+    signed = prepare_bytes(CHAIN_ID, 1, 0, block)
+    engine = PbftEngine.recover(
+        chain_id=CHAIN_ID,
+        signer=TestSigner(V0),
+        verify=verify,
+        timing=TIMING,
+        started=_Alone.started,
+        records=(
+            BlockRecord(1, header, b"body"),
+            AcceptedRecord(1, 0, block),
+            PreparedRecord(1, make_prepared(members, 0, block, {V0: sign(V0, signed)})),
+            CommittedRecord(1, 0, block, RESULT.hash()),
+        ),
+    )
+    first, then = engine.start().send
+    assert isinstance(first.message, Commit)
+    assert (first.to, first.again) == (V0, False)
+    assert isinstance(then.message, Status)
