@@ -116,7 +116,7 @@ class PbftEngine:
         """
         state = new_height(chain_id, verify, timing, started, timing.round_ms)
         core = Core(chain_id, signer, verify, timing, state)
-        if signer is not None and signer.public in state.members.position:
+        if signer is not None:
             recovery.restore(core, records)
             recovery.count_own(core)
         return cls(core)

@@ -43,15 +43,17 @@ from medquorum.certificate import VoteTag
 def restore(core: Core, records: Iterable[LogRecord]) -> None:
     """Apply the log. Raises LogContradictionError if no engine can have written it.
 
-    Records of other heights are passed over, except that a halt holds until it is released.
+    Records of other heights are passed over, and all of them by who does not vote, except that a
+    halt holds until it is released.
     """
     halted = ""
+    is_member = core.me in core.state.members.position
     for record in records:
         if isinstance(record, HaltedRecord):
             halted = record.reason
         elif isinstance(record, ReleasedRecord):
             halted = ""
-        if record.height == core.state.height:
+        if is_member and record.height == core.state.height:
             if not isinstance(record, PbftRecord | KeptRecord):
                 raise LogContradictionError(type(record).__name__, "another engine wrote it")
             _apply(core, record)

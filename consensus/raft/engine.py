@@ -87,7 +87,7 @@ class RaftEngine:
         """
         state = _new_height(started)
         core = Core(chain_id, signer, verify, timing, state)
-        if signer is not None and signer.public in state.members.position:
+        if signer is not None:
             recovery.restore(core, records)
         return cls(core)
 

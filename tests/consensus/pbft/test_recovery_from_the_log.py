@@ -68,10 +68,10 @@ COMMITTED = CommittedRecord(1, 0, BLOCK, RESULT.hash())
 NO_ENTRIES = Justification((), ())
 
 
-def recover(*records: LogRecord) -> tuple[PbftEngine, Effects]:
+def recover(*records: LogRecord, key: bytes = V0) -> tuple[PbftEngine, Effects]:
     engine = PbftEngine.recover(
         chain_id=CHAIN_ID,
-        signer=TestSigner(V0),
+        signer=TestSigner(key),
         verify=verify,
         timing=TIMING,
         started=genesis_started(VALIDATORS),
@@ -143,6 +143,16 @@ def test_a_halt_outlives_restarts_and_heights_until_it_is_released() -> None:
     assert (engine.status().halted, effects.send) == ("twin", ())
     engine, _ = recover(halt, ReleasedRecord(9))
     assert engine.status().halted == ""
+
+
+def test_a_halt_holds_while_others_vote_and_a_log_of_then_says_nothing_of_now() -> None:
+    """Whoever halted, was voted out, and comes back by another vote is still halted."""
+    stranger = bytes([1]) + bytes(32)
+    engine, effects = recover(KNOWN, ACCEPTED, HaltedRecord(1, "twin", "why"), key=stranger)
+    assert (engine.status().halted, effects.send) == ("twin", ())
+    former, effects = recover(KNOWN, ACCEPTED, key=stranger)
+    assert former.status().halted == ""
+    assert all(isinstance(send.message, Status) for send in effects.send)
 
 
 def test_after_a_release_another_result_may_be_signed_but_not_in_the_same_round() -> None:

@@ -224,6 +224,20 @@ def test_strangers_are_not_heard() -> None:
     assert tell(engine, STRANGER, PreVoteReply(1, 1, 1)).dropped == ("not_a_validator",)
 
 
+def test_a_halt_holds_while_others_vote() -> None:
+    """Whoever halted, was voted out, and comes back by another vote is still halted."""
+    engine = RaftEngine.recover(
+        chain_id=CHAIN_ID,
+        signer=TestSigner(STRANGER),
+        verify=verify,
+        timing=TIMING,
+        started=STARTED,
+        records=(TermRecord(1, 1, (STRANGER,)), HaltedRecord(1, "twin", "for a test")),
+    )
+    assert engine.start().send == ()
+    assert (engine.status().halted, engine.status().round) == ("twin", 0)
+
+
 def test_a_halted_validator_shows_what_is_decided_and_no_more() -> None:
     """Rule D2."""
     engine = engine_of(0, HaltedRecord(1, "divergence", "for a test"))
