@@ -185,9 +185,9 @@ class Run:
         self.cluster.calm()
         start_us, goal = self.world.now_us, self.checker.height + PROGRESS
         f = faulty(self.options.n)
-        limit_ms = PROGRESS * (f + 3) * 2 * self.options.round_ms_max + SETTLING_MS
         # A link is well once what was slow on it has arrived: nothing overtakes that.
-        limit_ms += self.net.backlog_us / US_PER_MS
+        well_ms = self.net.backlog_us / US_PER_MS
+        limit_ms = well_ms + PROGRESS * (f + 3) * 2 * self.options.round_ms_max + SETTLING_MS
         if not self._step(limit_ms, lambda: self._all_at(goal)):
             tips = {m.name: tip_of(m) for m in self.honest}
             raise Violation(f"L2: not all at {goal} after {limit_ms:.0f} ms: {tips}")
