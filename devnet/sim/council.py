@@ -160,10 +160,8 @@ class Council:
         keys = {v.key for v in self.members}
         late = [
             machine
-            for machine in self._cluster.net.machines
-            if machine.validator is not None
-            and machine.validator.public in keys
-            and self._checker.is_honest(machine)
+            for machine in self._voters()
+            if self._checker.is_honest(machine)
             and (
                 machine.node is None
                 or machine.node.chain.tip.height + BEHIND_MAX < self._checker.height
@@ -270,16 +268,21 @@ class Council:
 
     def _has_quorum(self, height: int) -> bool:
         """Whether a quorum of those who vote now has this block."""
-        keys = {v.key for v in self.members}
         having = [
             machine
-            for machine in self._cluster.net.machines
-            if machine.validator is not None
-            and machine.validator.public in keys
-            and machine.node is not None
-            and machine.node.chain.tip.height >= height
+            for machine in self._voters()
+            if machine.node is not None and machine.node.chain.tip.height >= height
         ]
-        return len(having) >= quorum(self._cluster.options.engine, len(keys))
+        return len(having) >= quorum(self._cluster.options.engine, len(self.members))
+
+    def _voters(self) -> list[Machine]:
+        """The machines of those who vote now."""
+        keys = {v.key for v in self.members}
+        return [
+            machine
+            for machine in self._cluster.net.machines
+            if machine.validator is not None and machine.validator.public in keys
+        ]
 
 
 def upgrade(machine: Machine) -> None:
