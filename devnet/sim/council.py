@@ -80,6 +80,11 @@ class Council:
             self._world.every_ms(self.look_ms, self._look)
 
     @property
+    def is_at_rest(self) -> bool:
+        """Whether no motion is under way."""
+        return self._open is None
+
+    @property
     def members(self) -> tuple[Validator, ...]:
         """Who votes on the next height, as far as anybody knows."""
         return self._checker.sets[max(self._checker.sets)].validators

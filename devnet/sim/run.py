@@ -211,6 +211,8 @@ class Run:
     def _drill(self) -> None:
         """At rest, who leads goes on leading; who is gone is replaced (L4)."""
         self.world.run(self.net.backlog_us)
+        # A motion that is still under way becomes a block, which whoever is cut off would miss.
+        self._step(10 * self.options.round_ms_max, lambda: self.council.is_at_rest)
         voters, n = [m for m in self.honest if votes(m)], len(self.council.members)
         drill = Drill(self.world, self.net, voters, n, self.options.round_ms)
         if self.options.drill != "none" and drill.is_possible:
