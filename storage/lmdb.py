@@ -227,7 +227,8 @@ class LMDB:
     ) -> None:
         """Put or delete one key."""
         entry = entry_of(key)
-        if entry != key:
+        # A long key may be the same as its entry: one of 511 bytes that ends with a zero.
+        if len(key) > SHORT_BYTES_MAX:
             value = changed_rest(self._path, entry, transaction.get(entry), key, value)
         if value is None:
             transaction.delete(entry)

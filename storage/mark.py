@@ -28,7 +28,8 @@ def read_mark(files: Files, directory: Path, kind: str) -> int | None:
     if data is None:
         return None
     words = data.decode("ascii", errors="replace").removesuffix("\n").split(" ")
-    if words[:-1] != ["medquorum", kind] or not words[-1].isdecimal():
+    is_mark = words[:-1] == ["medquorum", kind] and words[-1].isdecimal()
+    if not is_mark or int(words[-1]) < UNMARKED:
         raise DamagedStoreError(directory / NAME, f"it does not mark a directory as a {kind}")
     return int(words[-1])
 

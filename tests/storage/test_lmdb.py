@@ -26,6 +26,7 @@ from tests.support.cli import ROOT
 pytest.importorskip("lmdb", reason="LMDB is an extra")
 
 from storage.lmdb import LMDB
+from tests.support.databases import write_entry
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -43,6 +44,19 @@ def put(kv: LMDB, **pairs: bytes) -> None:
     for key, value in pairs.items():
         batch.put(key.encode(), value)
     kv.write(batch, sync=True)
+
+
+@pytest.mark.parametrize("value", [b"", b"value"])
+def test_a_long_key_that_is_also_the_name_of_its_entry_is_kept(
+    tmp_path: Path, value: bytes
+) -> None:
+    key = b"k" * 510 + b"\x00"
+    with closing(LMDB(tmp_path)) as kv:
+        write_entry(kv, key, value)
+        write_entry(kv, key + b"more", b"2")
+        assert (kv.get(key), kv.get(key + b"more")) == (value, b"2")
+        write_entry(kv, key, None)
+        assert (kv.get(key), kv.get(key + b"more")) == (None, b"2")
 
 
 @settings(

@@ -140,6 +140,13 @@ def test_any_byte_that_changed_in_a_copy_is_found(
     assert result.exit_code in {65, 78}, (path, result.output)
 
 
+def test_a_mark_of_a_format_that_never_was_is_found(copy: Path) -> None:
+    mark = copy / "FORMAT"
+    assert mark.read_bytes().endswith(b" 2\n")
+    mark.write_bytes(mark.read_bytes().replace(b" 2", b" 0"))
+    assert run("vault", "verify", copy).exit_code == 65
+
+
 def test_a_record_that_is_missing_is_found(home: Home, copy: Path) -> None:
     for number, parts in ((1, ("blobs",)), (2, ("envelopes",)), (3, ("blobs", "envelopes"))):
         name = blob_id(number).hex()
