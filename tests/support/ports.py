@@ -38,9 +38,10 @@ def _claimed_port() -> int:
 
 def claim(port: int) -> bool:
     """Take the lock on byte `port` of a file that all test processes of this user share."""
+    claims = _claims()
     try:
-        fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
-    except OSError:
+        fcntl.lockf(claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except BlockingIOError:
         return False
     return True
 
@@ -48,4 +49,4 @@ def claim(port: int) -> bool:
 @cache
 def _claims() -> int:
     path = Path(tempfile.gettempdir()) / f"medquorum-test-ports-{os.getuid()}"
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
