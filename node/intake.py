@@ -1,8 +1,10 @@
 """The way into the mempool, the same for clients and peers: cheap checks first, signatures in bulk,
 then the pool and its journal.
 
-What is admitted is durable before its submitter hears of it: the journal is synced once for all
-that were admitted together.
+What a client is told to be pending is durable before: the journal is synced once for all that were
+admitted together. What peers pass on is its first node's promise, not ours: it is durable here
+before a block with it is voted for (node/blockwork.py), or once it has waited for long
+(node/lingering.py).
 """
 
 from __future__ import annotations
@@ -87,6 +89,8 @@ class _Entry(msgspec.Struct, eq=False):
     tx: Transaction
     org: bytes
     admission: Admission
+    pooled: PoolTx | None = None
+    """It, if the pool took it in for this item."""
 
 
 class Intake:
@@ -168,38 +172,52 @@ class Intake:
                 for item in chunk:
                     if item.request.answers[item.place] is None:
                         item.request.done.cancel()
+            # What is known or malformed needs neither a thread nor the disk to be dealt with.
+            await asyncio.sleep(0)
 
     async def _process(self, chunk: Sequence[_Item]) -> None:
         checked, repeated = self._check(chunk)
         holding = await signatures_hold(self._threads.verifiers, [entry.tx for entry in checked])
-        admitted: list[PoolTx] = []
         for entry, holds in zip(checked, holding, strict=True):
-            pooled, entry.admission = self._admit(entry, holds)
-            if pooled is not None:
-                admitted.append(pooled)
+            entry.pooled, entry.admission = self._admit(entry, holds)
         entries = repeated + checked
+        passed_on = [entry for entry in entries if not entry.item.local]
+        self._announce(passed_on)
+        for entry in passed_on:
+            entry.item.answer(entry.admission)
+        if len(passed_on) < len(entries):
+            await self._promise([entry for entry in entries if entry.item.local])
+
+    async def _promise(self, entries: Sequence[_Entry]) -> None:
+        """Write down what clients sent, and then answer them."""
         promised = self._promised(entries)
-        lost = await self._keep(promised, sync=any(entry.item.local for entry in entries))
-        if lost is not None:
-            self._pool.remove([pooled.tx.id for pooled in admitted])
-        elif admitted:
-            self._pool.mark_written([pooled.tx.id for pooled in admitted])
-            # What was committed during the write is nobody's work any more.
-            self._admitted([pooled for pooled in admitted if pooled.tx.id in self._pool])
+        lost = await self._keep(promised)
+        ours = [entry.pooled.tx.id for entry in entries if entry.pooled is not None]
+        if lost is None:
+            self._pool.mark_written(ours)
+        else:
+            self._pool.remove(ours)
+        self._announce(entries)
         for entry in entries:
             entry.item.answer(self._kept(entry, promised, lost))
         await self._forget_gone(promised)
 
+    def _announce(self, entries: Sequence[_Entry]) -> None:
+        """These are in the pool now, but for what was committed, or refused, meanwhile."""
+        pooled = [entry.pooled for entry in entries if entry.pooled is not None]
+        arrived = [one for one in pooled if one.tx.id in self._pool]
+        if arrived:
+            self._admitted(arrived)
+
     def _promised(self, entries: Sequence[_Entry]) -> dict[bytes, Transaction]:
         """What an answer calls pending, and so must be on the disk before the answer goes out.
 
-        For a client that includes what was in the pool before: it may have come by gossip, which
-        nobody waits for, or from another client whose write is still under way.
+        That includes what was in the pool before: it may have come by gossip, which nobody waits
+        for, or from another client whose write is still under way.
         """
         promised: dict[bytes, Transaction] = {}
         for entry in entries:
-            admission = entry.admission
-            if admission.refusal is None and (entry.item.local or not admission.duplicate):
+            if entry.admission.refusal is None:
                 # The pool's own copy: nobody has looked at the signatures of a duplicate.
                 pooled = self._pool.get(entry.tx.id)
                 if pooled is not None:
@@ -230,14 +248,12 @@ class Intake:
     def _final(self, tx: Transaction) -> bool:
         return tx.body.valid_until <= self._chain.tip.height or self._chain.seen(tx.id)
 
-    async def _keep(
-        self, promised: Mapping[bytes, Transaction], *, sync: bool
-    ) -> RefusedError | None:
-        """Write them down, durably if a client waits. On a full disk: the refusal for all."""
+    async def _keep(self, promised: Mapping[bytes, Transaction]) -> RefusedError | None:
+        """Write them down, durably. On a full disk: the refusal for all."""
         if not promised:
             return None
         try:
-            await self._threads.writer.run(self._pending.keep, [*promised.values()], sync=sync)
+            await self._threads.writer.run(self._pending.keep, [*promised.values()], sync=True)
         except JournalFullError:
             return RefusedError("mempool_full", "the journal is full", retry_after_ms=1_000)
         except DiskFullError:
@@ -309,7 +325,7 @@ class Intake:
             return None, Admission(tx.id, duplicate=True)
         traffic = self._chain.registry.traffic(tx)
         pooled = PoolTx(tx, entry.org, traffic, entry.item.local)
-        match self._pool.add(pooled, written=False):
+        match self._pool.add(pooled, written=not pooled.local):
             case None:
                 return pooled, entry.admission
             case Refusal.FULL:

@@ -38,10 +38,16 @@ INTAKE_CHUNK_TXS: Final = 256
 
 large enough to amortise the hand-over, small enough to share cores.
 """
+INLINE_SIGNATURES_MAX: Final = 2
+"""So few are checked on the event loop, in 50 microseconds each: the way to a thread and back takes
+longer than one of them, and keeps the loop busy for longer as well.
+"""
 INTAKE_STANDING_TXS_MAX: Final = 2_048
 """Transactions of one height whose signers' standing is remembered together: strangers may name as
 many keys as they like, and no height ends while the chain stands still.
 """
+LINGERING_S: Final = 5.0
+"""What peers passed on, and is still pending after once to twice this time, goes to the journal."""
 QUOTA_ORGS_MAX: Final = 4_096
 
 # The process (heap.py).

@@ -13,6 +13,7 @@ from node.app import Node
 from node.consensus_loop import run_consensus
 from node.errors import StopNode
 from node.limits import HTTP_IDLE_SECONDS, INTAKE_CHUNK_TXS, PRUNE_ENTRIES, PRUNE_INTERVAL_S
+from node.lingering import Lingering
 from node.ops.app import make_ops
 from node.ops.looplag import watch_loop
 from node.rpc.app import make_rpc
@@ -92,6 +93,7 @@ def ledger_parts(node: Node) -> tuple[Coroutine[object, object, None], ...]:
     return (
         node.intake.run(),
         node.intake.run(),
+        Lingering(node.pool, node.stores.pending, node.threads.writer).run(),
         catch_up(node),
         node.sync.announce(),
         _prune(node),

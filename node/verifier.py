@@ -1,4 +1,6 @@
-"""Checks transaction signatures in bulk, on threads, once per node."""
+"""Checks transaction signatures, once per node: in bulk, on threads; the few of a transaction that
+comes alone, at once.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from medquorum.transaction import Transaction
-from node.limits import INTAKE_CHUNK_TXS
+from node.limits import INLINE_SIGNATURES_MAX, INTAKE_CHUNK_TXS
 from node.threads import Worker
 
 
@@ -15,8 +17,10 @@ async def signatures_hold(worker: Worker, transactions: Sequence[Transaction]) -
 
     Chunks run in parallel where there are cores.
     """
+    if sum(len(transaction.signatures) for transaction in transactions) <= INLINE_SIGNATURES_MAX:
+        return _check(transactions)
     if len(transactions) <= INTAKE_CHUNK_TXS:
-        return await worker.run(_check, transactions) if transactions else []
+        return await worker.run(_check, transactions)
     chunks = [
         transactions[start : start + INTAKE_CHUNK_TXS]
         for start in range(0, len(transactions), INTAKE_CHUNK_TXS)

@@ -188,6 +188,37 @@ async def test_what_came_by_gossip_is_durable_before_a_client_hears_that_it_is_k
         assert codes(await again) == [""]
 
 
+async def test_what_a_peer_passes_on_waits_for_no_disk_and_is_offered_at_once(
+    tmp_path: Path,
+) -> None:
+    """Rule J6 of storage.md: a peer's promise is not written again."""
+    async with holding_node(tmp_path) as (node, journal), asyncio.TaskGroup() as group:
+        sent, passed_on = some(node, 2)
+        journal.hold()
+        # Both in one look at what waits: the peer does not wait for the client's write.
+        first = group.create_task(node.intake.submit([sent.raw], local=True))
+        other = group.create_task(node.intake.submit([passed_on.raw], local=False))
+        await write_begun(journal)
+        assert codes(await other) == [""]
+        assert not first.done()
+        assert proposed(node) == [passed_on.id]
+        journal.let_go.set()
+        assert codes(await first) == [""]
+        assert [raw for _, raw in journal.replay()] == [sent.raw]
+
+
+async def test_a_full_disk_takes_nothing_of_what_peers_passed_on_with_it(tmp_path: Path) -> None:
+    async with holding_node(tmp_path) as (node, journal), asyncio.TaskGroup() as group:
+        sent, passed_on = some(node, 2)
+        journal.hold(DiskFullError(Path("journal"), "write", "full"))
+        first = group.create_task(node.intake.submit([sent.raw], local=True))
+        other = group.create_task(node.intake.submit([passed_on.raw], local=False))
+        await write_begun(journal)
+        journal.let_go.set()
+        assert codes(await first + await other) == ["disk_low", ""]
+        assert proposed(node) == [passed_on.id]
+
+
 async def test_a_commit_that_overtakes_the_write_leaves_nothing_in_the_journal(
     tmp_path: Path,
 ) -> None:

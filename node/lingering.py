@@ -1,0 +1,64 @@
+"""Writes down what peers passed on, once it has waited for long.
+
+A transaction is durable at the node that its client sent it to before the client hears of it, and
+at every validator before that one votes for a block with it. What a peer passed on is in nobody's
+promise until then, and nearly always in a block before a write of it would have been worth
+anything. But where the chain stands still for want of a quorum, and one daemon after another is
+started again meanwhile, it must not be the first one's disk alone that remembers it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from medquorum.transaction import Transaction
+from node.limits import INTAKE_CHUNK_TXS, LINGERING_S
+from node.mempool import Mempool
+from node.pending import PendingLog
+from node.threads import Worker
+from storage.errors import DiskFullError, JournalFullError
+
+
+class Lingering:
+    """Lives on the event loop. What waits at two looks in a row is kept after the second."""
+
+    def __init__(self, pool: Mempool, pending: PendingLog, writer: Worker) -> None:
+        self._pool = pool
+        self._pending = pending
+        self._writer = writer
+        self._seen: frozenset[bytes] = frozenset()
+        self._kept: frozenset[bytes] = frozenset()
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(LINGERING_S)
+            await self.look()
+
+    async def look(self) -> None:
+        """Keep what was here at the last look already. It survives the end of the process then;
+        where there is no room for it, a later look tries again.
+        """
+        here = {tx.id: tx for tx in self._pool.from_peers()}
+        kept = self._kept & here.keys()
+        late = [tx for tx_id, tx in here.items() if tx_id in self._seen and tx_id not in kept]
+        self._seen = frozenset(here)
+        try:
+            for start in range(0, len(late), INTAKE_CHUNK_TXS):
+                chunk = late[start : start + INTAKE_CHUNK_TXS]
+                await self._keep(chunk)
+                kept |= {tx.id for tx in chunk}
+        except (JournalFullError, DiskFullError):
+            # It was promised to nobody: whoever it is promised to is told by their own write.
+            pass
+        self._kept = kept
+
+    async def _keep(self, transactions: Sequence[Transaction]) -> None:
+        """A chunk at a time: between two of them the writer is free for votes and blocks."""
+        waiting = [tx for tx in transactions if tx.id in self._pool]
+        await self._writer.run(self._pending.keep, waiting, sync=False)
+        gone = [tx.id for tx in waiting if tx.id not in self._pool]
+        if gone:
+            # A commit has overtaken the write: its own release found nothing.
+            await self._writer.run(self._pending.release, gone)
