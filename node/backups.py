@@ -7,25 +7,11 @@ from pathlib import Path
 from node.app import Node
 from node.backup.making import BackupMaker
 from node.backup.schedule import Backups, Surroundings, last_made_ms
-from node.errors import ConfigError
-from node.home import Home
 from node.ops.backupmetrics import BackupMetrics
 from node.ops.diskguard import DiskLevel, Lines, measure
 
 
-def backup_directory(home: Home, directory: str, *, key: str = "backup.directory") -> Path:
-    """Where backups go. Raises ConfigError if they would go with what they are a backup of. `key`
-    names the setting, which may be that of another directory with the same rule.
-    """
-    path = Path(directory)
-    if not path.is_absolute():
-        raise ConfigError(f"{key} is {directory}: an absolute path is wanted")
-    if path.resolve().is_relative_to(home.data.resolve()):
-        raise ConfigError(f"{key} is {directory}: that is in the data directory")
-    return path
-
-
-def make_backups(home: Home, node: Node, lines: Lines, *, software: str) -> Backups | None:
+def make_backups(node: Node, lines: Lines, *, software: str) -> Backups | None:
     """What makes backups, or None if the configuration wants none. `lines` are those of the disk
     guard: a backup that would cross the one at which new work is refused is refused, and its disk
     stops no node.
@@ -33,7 +19,7 @@ def make_backups(home: Home, node: Node, lines: Lines, *, software: str) -> Back
     settings = node.config.backup
     if not settings.directory:
         return None
-    directory = backup_directory(home, settings.directory)
+    directory = Path(settings.directory)
     worker = node.threads.backup
 
     def short_of_room() -> str | None:

@@ -25,7 +25,7 @@ from medquorum.kem import KemKey
 from medquorum.keyfile import load_kem_key, load_signing_key
 from medquorum.keys import SigningKey
 from node.app import Node, NodeKeys
-from node.backups import backup_directory, make_backups
+from node.backups import make_backups
 from node.config.load import Loaded
 from node.config.schema import Config, Devnet
 from node.errors import (
@@ -43,6 +43,7 @@ from node.longwork import LeftWork
 from node.modules import installed_registry
 from node.ops.diskguard import DiskGuard, DiskLowError, lines_of
 from node.ops.metrics import Metrics
+from node.places import check_places
 from node.pruning.making import make_pruner
 from node.run import Endpoints, run_node
 from node.services import Services
@@ -211,7 +212,7 @@ class _Life:
             except ConfigError as error:
                 raise StartError(Exit.CONFIG, str(error)) from None
             try:
-                services = _services(home, node, disk)
+                services = _services(node, disk)
                 await run_node(node, services, stop=stop, ready=self._started)
             except* ChainReplaced:
                 again = True
@@ -248,9 +249,8 @@ def _prepare(
         keys.self_test()
         genesis = load_genesis(home)
         _require_devnet(genesis, config)
-        if config.backup.directory:
-            backup_directory(home, config.backup.directory)
-        _archive_directory(home, config)
+        for place in check_places(home, config):
+            log.warning("place_does_not_answer", path=str(place))
         node_keys = load_keys(home, config, genesis.chain_name, passphrase)
         home.data.mkdir(parents=True, exist_ok=True)
         disk = DiskGuard(
@@ -294,8 +294,9 @@ def _announce(log: FilteringBoundLogger) -> Callable[[Migration], None]:
     return announce
 
 
-def _services(home: Home, node: Node, disk: DiskGuard) -> Services:
+def _services(node: Node, disk: DiskGuard) -> Services:
     validator = node.keys.validator
+    archives = node.config.pruning.archive_directory
     return Services(
         chain=node.chain,
         pool=node.pool,
@@ -319,17 +320,9 @@ def _services(home: Home, node: Node, disk: DiskGuard) -> Services:
         peers=node.transport.peers_info,
         halted=node.halt_reason,
         fetching=node.snapshots.fetching.status,
-        backups=make_backups(
-            home, node, lines_of(node.config.disk), software=f"medquorum/{VERSION}"
-        ),
-        pruner=make_pruner(node, _archive_directory(home, node.config)),
+        backups=make_backups(node, lines_of(node.config.disk), software=f"medquorum/{VERSION}"),
+        pruner=make_pruner(node, Path(archives) if archives else None),
     )
-
-
-def _archive_directory(home: Home, config: Config) -> Path | None:
-    """Where old blocks go before they are given up, or None. Raises ConfigError."""
-    name = config.pruning.archive_directory
-    return backup_directory(home, name, key="pruning.archive_directory") if name else None
 
 
 def _stop_signal() -> asyncio.Event:

@@ -108,6 +108,9 @@ LONG_WORK_S: Final = 10.0
 else that a stop waits for this is well below the half minute that a service manager gives it.
 """
 
+PLACE_ANSWER_S: Final = 5.0
+"""How long a start waits to hear what the path of a configured directory stands for."""
+
 # Sync.
 PRUNE_INTERVAL_S: Final = 5.0
 PRUNE_ENTRIES: Final = 5_000

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from node.backups import backup_directory
 from node.cli.exits import Ended, Exit
 from node.cli.options import home_option, json_option
 from node.cli.progress import ProgressLine
 from node.cli.show import echo_json, fields
 from node.daemon import load_genesis
 from node.home import Home
+from node.places import place_outside
 from node.vault.copying import Copied, Progress, check_copy, copy_vault, fill_vault
 from storage.lock import DataDirLock
 
@@ -52,7 +52,7 @@ def backup(directory: Path, home: Path, forget_erased: bool, check: bool, as_jso
     chain_id = load_genesis(place).chain_id()
     if not place.vault.exists():
         raise Ended(Exit.NO, "this node has no vault")
-    backup_directory(place, str(directory.resolve()), key="DIR")
+    place_outside(place, str(directory.absolute()), key="DIR")
     with DataDirLock(directory):
         done = _with_progress(
             lambda progress: copy_vault(
@@ -80,7 +80,7 @@ def restore(directory: Path, home: Path, as_json: bool) -> None:
     """
     place = Home(home)
     chain_id = load_genesis(place).chain_id()
-    backup_directory(place, str(directory.resolve()), key="DIR")
+    place_outside(place, str(directory.absolute()), key="DIR")
     with DataDirLock(place.data):
         done = _with_progress(
             lambda progress: fill_vault(directory, place.vault, chain_id, progress=progress)

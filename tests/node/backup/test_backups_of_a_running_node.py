@@ -18,9 +18,6 @@ from node.backup.format import BackupChunk, load_manifest
 from node.backup.limits import CHUNK_BYTES_MIN
 from node.backup.making import BackupMade, BackupMaker, BackupWork, retaining
 from node.backup.schedule import Backups, Surroundings
-from node.backups import backup_directory
-from node.errors import ConfigError
-from node.home import Home
 from node.ops.app import make_ops
 from node.ops.backupmetrics import BackupMetrics
 from node.threads import Worker
@@ -362,11 +359,3 @@ async def test_a_node_that_makes_none_says_so(tmp_path: Path) -> None:
         ops.post("/backup", json={}) as answer,
     ):
         assert (answer.status, (await answer.json())["code"]) == (404, "not_found")
-
-
-def test_a_directory_that_makes_no_sense_is_refused_at_the_start(tmp_path: Path) -> None:
-    home = Home(tmp_path / "home")
-    assert backup_directory(home, str(tmp_path / "b")) == tmp_path / "b"
-    for wrong in ("b", str(home.data), str(home.data / "b")):
-        with pytest.raises(ConfigError, match=r"backup\.directory"):
-            backup_directory(home, wrong)
