@@ -5,8 +5,10 @@ A block that holds everything that waits keeps whoever comes a moment later wait
 is executed, so what one sends in bulk would be paid by everybody in latency. Therefore a block
 takes no longer than `BLOCK_MS`. That is long enough for what a height costs in any case, its
 messages and its waits for the disk, to be a small part of it. While somebody floods beside others
-who send little, that is still too long for these: then a block takes no more than `QUICK_FACTOR`
-times what a height takes with next to nothing in it, and it is whoever floods that pays for it.
+who send little, that is still too long for these: then a block takes no longer than a height with
+next to nothing in it. Whoever comes into a chain at rest waits for one of these; beside a flood,
+for the rest of one and a whole one, which is less than twice as much, and leaves something for the
+flood's other work. It is whoever floods that pays for it.
 
 What may wait is what is committed within `ROOM_MS`, so that whoever is not refused is served soon.
 Nothing of this is consensus: each proposer keeps to its own measure, and what peers pass on is
@@ -25,18 +27,25 @@ from node.mempool import Mempool
 from storage.chain import CommittedBlock
 
 BLOCK_MS: Final = 500.0
-QUICK_FACTOR: Final = 1.5
 QUICK_HOLD_MS: Final = 2_000
 """For so long after both were seen, somebody still floods beside others."""
 BLOCK_TXS_FIRST: Final = 1_000
 """Of a block, before any was measured."""
-BLOCK_TXS_MIN: Final = 32
+BLOCK_TXS_MIN: Final = 16
 """A smaller block is hardly quicker."""
-SMALL_TXS: Final = 16
-"""A block of at most so many tells what a height takes with next to nothing in it."""
+SMALL_TXS: Final = 8
+"""A block of at most so many tells what a height takes with next to nothing in it. No block of a
+flood is as small.
+"""
 LIGHT_TXS: Final = 32
 """An organisation that waits for no more than so many sends little."""
+FLOOD_FACTOR: Final = 16
+"""Another one floods that waits for so many times as many, and for at least twice `LIGHT_TXS`. Less
+may be chance: among equals one may just have been served.
+"""
 _LEARN: Final = 0.125
+_LEARN_LONGER: Final = 0.02
+"""A small block may have taken longer for what else the machine had to do."""
 _STEP: Final = 2.0
 
 
@@ -82,7 +91,9 @@ class Pace:
             return
         took_ms, txs = float(max(1, now_ms - since_ms)), len(block.tx_ids)
         if block.certificate.round == 0 and txs <= SMALL_TXS:
-            self._alone_ms = _closer(self._alone_ms, took_ms)
+            longer = self._alone_ms is not None and took_ms > self._alone_ms
+            share = _LEARN_LONGER if longer else _LEARN
+            self._alone_ms = _closer(self._alone_ms, took_ms, share)
         if self._is_quick(now_ms):
             told = self._quick.learn(txs, took_ms, self._quick_ms)
         else:
@@ -97,7 +108,7 @@ class Pace:
 
     @property
     def _quick_ms(self) -> float:
-        return BLOCK_MS if self._alone_ms is None else min(BLOCK_MS, QUICK_FACTOR * self._alone_ms)
+        return BLOCK_MS if self._alone_ms is None else min(BLOCK_MS, self._alone_ms)
 
     def _is_quick(self, now_ms: int) -> bool:
         until_ms = self._quick_until_ms
@@ -105,10 +116,10 @@ class Pace:
         return until_ms is not None and until_ms - QUICK_HOLD_MS <= now_ms < until_ms
 
     def _look_for_floods(self, now_ms: int, waited: Mapping[bytes, int]) -> None:
-        light = any(0 < count <= LIGHT_TXS for count in waited.values())
-        if light and any(count > 2 * LIGHT_TXS for count in waited.values()):
+        least = min(waited.values(), default=LIGHT_TXS + 1)
+        if least <= LIGHT_TXS and max(waited.values()) > max(2 * LIGHT_TXS, FLOOD_FACTOR * least):
             self._quick_until_ms = now_ms + QUICK_HOLD_MS
 
 
-def _closer(mean: float | None, sample: float) -> float:
-    return sample if mean is None else mean + _LEARN * (sample - mean)
+def _closer(mean: float | None, sample: float, share: float = _LEARN) -> float:
+    return sample if mean is None else mean + share * (sample - mean)
