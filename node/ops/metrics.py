@@ -203,13 +203,28 @@ def metric_names(validators: ValidatorSet) -> dict[int, str]:
     return {place: v.key.hex()[:16] for place, v in enumerate(validators.validators)}
 
 
+class _ByKind(dict[int, Counter]):
+    """The children of a counter, by kind of frame; one for all kinds that have no name."""
+
+    def __init__(self, counter: Counter, kinds: Mapping[int, str]) -> None:
+        super().__init__({kind: counter.labels(name) for kind, name in kinds.items()})
+        self._other = counter.labels("other")
+
+    def __missing__(self, kind: int) -> Counter:
+        return self._other
+
+
 class TransportMetrics:
     """Counts what the transport does: a p2p.model.Observer. `kinds` names the kinds of frames."""
 
     def __init__(self, metrics: Metrics, kinds: Mapping[int, str]) -> None:
-        self._kinds = dict(kinds)
-        self._sent = metrics.counter("p2p_message_send_bytes", "Payload sent", "type")
-        self._received = metrics.counter("p2p_message_receive_bytes", "Payload received", "type")
+        # Of each frame: to look a child up costs more than to count.
+        self._sent = _ByKind(
+            metrics.counter("p2p_message_send_bytes", "Payload sent", "type"), kinds
+        )
+        self._received = _ByKind(
+            metrics.counter("p2p_message_receive_bytes", "Payload received", "type"), kinds
+        )
         self._dropped = metrics.counter(
             "p2p_dropped", "Frames and connections that came to nothing", "reason"
         )
@@ -218,11 +233,11 @@ class TransportMetrics:
 
     def sent(self, kind: int, size: int) -> None:
         """`size` bytes were handed to a connection."""
-        self._sent.labels(self._kinds.get(kind, "other")).inc(size)
+        self._sent[kind].inc(size)
 
     def received(self, kind: int, size: int) -> None:
         """`size` bytes passed every check."""
-        self._received.labels(self._kinds.get(kind, "other")).inc(size)
+        self._received[kind].inc(size)
 
     def dropped(self, reason: str) -> None:
         """One of p2p.reasons, a closed list."""
