@@ -200,7 +200,10 @@ class Intake:
         self._announce(entries)
         for entry in entries:
             entry.item.answer(self._kept(entry, promised, lost))
-        await self._forget_gone(promised)
+        if lost is None:
+            await self._forget_gone(promised)
+        # Else nothing of it was written. What is in the journal by now is somebody else's promise:
+        # a vote for a block with one of these, perhaps, whose write came next.
 
     def _announce(self, entries: Sequence[_Entry]) -> None:
         """These are in the pool now, but for what was committed, or refused, meanwhile."""

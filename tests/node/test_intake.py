@@ -219,6 +219,24 @@ async def test_a_full_disk_takes_nothing_of_what_peers_passed_on_with_it(tmp_pat
         assert proposed(node) == [passed_on.id]
 
 
+async def test_a_refusal_takes_back_nothing_that_a_vote_has_promised(tmp_path: Path) -> None:
+    """Another node has proposed what a full disk refuses here; the vote's own write goes well."""
+    async with holding_node(tmp_path) as (node, journal), asyncio.TaskGroup() as group:
+        [tx] = some(node, 1)
+        writer, pending = node.intake._threads.writer, node.intake._pending
+        journal.hold(DiskFullError(Path("journal"), "write", "full"))
+        first = group.create_task(node.intake.submit([tx.raw], local=True))
+        await write_begun(journal)
+        vote = group.create_task(writer.run(pending.keep, [tx], sync=True))
+        await asyncio.sleep(0)
+        journal.let_go.set()
+        await vote
+        assert codes(await first) == ["disk_low"]
+        await all_looked_at(node)
+        # Behind all that the refusal still had for the writer.
+        assert await writer.run(lambda: {*pending._positions}) == {tx.id}
+
+
 async def test_a_commit_that_overtakes_the_write_leaves_nothing_in_the_journal(
     tmp_path: Path,
 ) -> None:
