@@ -22,12 +22,15 @@ class PendingLog:
         self._unsynced: set[bytes] = set()
 
     def recover(self) -> list[bytes]:
-        """The raw transactions that were pending when the node last ran, in the order they came.
+        """The raw transactions that were pending when the node last ran, and those that were kept
+        since it started, each once, in the order they came.
 
         Whoever takes them back must `release` those that are final by now.
         """
         raws: list[bytes] = []
         useless: list[int] = []
+        # Of two copies the first one stays, also if this process wrote the second before it read.
+        self._positions = {}
         for position, raw in self._journal.replay():
             try:
                 tx_id = Transaction.decode(raw).id

@@ -75,3 +75,18 @@ def test_an_item_that_is_no_transaction_is_passed_over(tmp_path: Path) -> None:
     journal.append([b"garbage", tx.raw])
     journal, pending = reopen(tmp_path, journal)
     assert pending.recover() == [tx.raw]
+
+
+def test_what_was_written_before_the_journal_was_read_is_not_forgotten_with_it(
+    tmp_path: Path,
+) -> None:
+    """Peers pass on again what waits while a start is still reading the last heights."""
+    old, new = some(1, 2)
+    PendingLog(MempoolJournal(tmp_path)).keep([old], sync=True)
+    journal = MempoolJournal(tmp_path, segment_bytes=1)
+    pending = PendingLog(journal)
+    pending.keep([old, new], sync=False)
+    assert pending.recover() == [old.raw, new.raw]
+    # Into a segment of its own, so that those before it go if nothing of theirs is wanted.
+    pending.keep(some(3), sync=True)
+    assert {old.raw, new.raw} <= set(reopen(tmp_path, journal)[1].recover())
