@@ -73,6 +73,7 @@ class Pace:
         self._usual = _Size()
         self._quick = _Size(float(BLOCK_TXS_MIN))
         self._alone_ms: float | None = None
+        self._rested = False
         self._txs_per_ms: float | None = None
         self._since_ms: int | None = None
         self._quick_until_ms: int | None = None
@@ -85,19 +86,21 @@ class Pace:
     def committed(self, block: CommittedBlock) -> None:
         """A height ended; the pool still holds what the block does."""
         now_ms = self._now_ms()
-        self._look_for_floods(now_ms, self._pool.waiting())
         since_ms, self._since_ms = self._since_ms, None
+        # It is measured as what it was begun as: the first one beside a flood is still a large one.
+        quick = since_ms is not None and self._is_quick(since_ms)
+        self._look_for_floods(now_ms, self._pool.waiting())
         if since_ms is None or now_ms < since_ms:
             return
         took_ms, txs = float(max(1, now_ms - since_ms)), len(block.tx_ids)
-        if block.certificate.round == 0 and txs <= SMALL_TXS:
-            longer = self._alone_ms is not None and took_ms > self._alone_ms
-            share = _LEARN_LONGER if longer else _LEARN
-            self._alone_ms = _closer(self._alone_ms, took_ms, share)
-        if self._is_quick(now_ms):
-            told = self._quick.learn(txs, took_ms, self._quick_ms)
-        else:
+        if block.certificate.round == 0:
+            self._learn_alone(txs, took_ms)
+        if not quick:
             told = self._usual.learn(txs, took_ms, BLOCK_MS)
+        elif self._alone_ms is not None:
+            told = self._quick.learn(txs, took_ms, min(BLOCK_MS, self._alone_ms))
+        else:
+            told = False
         if told:
             self._txs_per_ms = _closer(self._txs_per_ms, txs / took_ms)
             self._pool.give_room(max(ROOM_TXS_MIN, int(ROOM_MS * self._txs_per_ms)))
@@ -106,9 +109,15 @@ class Pace:
         """The most transactions that the next block should have."""
         return int(self._quick.txs if self._is_quick(self._now_ms()) else self._usual.txs)
 
-    @property
-    def _quick_ms(self) -> float:
-        return BLOCK_MS if self._alone_ms is None else min(BLOCK_MS, self._alone_ms)
+    def _learn_alone(self, txs: int, took_ms: float) -> None:
+        """How long a height takes with next to nothing in it. Who starts in the midst of a flood
+        takes it from the flood's smallest blocks until there is one of a chain at rest.
+        """
+        if txs <= SMALL_TXS and not self._rested:
+            self._rested, self._alone_ms = True, None
+        if txs <= (SMALL_TXS if self._rested else BLOCK_TXS_MIN):
+            longer = self._alone_ms is not None and took_ms > self._alone_ms
+            self._alone_ms = _closer(self._alone_ms, took_ms, _LEARN_LONGER if longer else _LEARN)
 
     def _is_quick(self, now_ms: int) -> bool:
         until_ms = self._quick_until_ms

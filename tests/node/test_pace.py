@@ -87,6 +87,31 @@ def test_while_somebody_floods_beside_others_blocks_are_quick_and_later_large_ag
     assert chain.took_ms == pytest.approx(BLOCK_MS, rel=0.05)
 
 
+def test_who_starts_in_the_midst_of_a_flood_makes_quick_blocks_too() -> None:
+    chain = Chain(height_ms=50.0, tx_us=500.0)
+    for _ in range(20):
+        chain.offer(SUFFERS, 2)
+        flooded(chain, 1)
+    assert chain.took_ms == pytest.approx(50.0 + BLOCK_TXS_MIN * 0.5)
+
+
+def test_who_sends_little_now_and_then_finds_a_quick_block_each_time() -> None:
+    chain = Chain(height_ms=50.0, tx_us=500.0)
+    for _ in range(8):
+        chain.offer(SUFFERS, 1)
+        chain.commit()
+    for _ in range(3):
+        flooded(chain, 8)
+        assert chain.took_ms == pytest.approx(BLOCK_MS, rel=0.05)
+        chain.offer(SUFFERS, 1)
+        flooded(chain, 1)
+        # The block before was begun when nobody knew of a flood, and says nothing of this one.
+        chain.offer(SUFFERS, 1)
+        flooded(chain, 1)
+        assert chain.took_ms == pytest.approx(50.0 + BLOCK_TXS_MIN * 0.5)
+        chain.now_ms += QUICK_HOLD_MS
+
+
 def test_who_sends_much_together_with_others_who_do_is_not_held_back() -> None:
     chain = Chain(height_ms=50.0, tx_us=500.0)
     chain.offer(SUFFERS, 1)
@@ -164,8 +189,8 @@ def test_a_part_of_the_room_stays_free_for_whoever_comes_next() -> None:
 
 def test_a_clock_that_is_set_back_neither_raises_nor_holds_blocks_small_for_long() -> None:
     chain = Chain(height_ms=50.0, tx_us=500.0)
-    flooded(chain, 3)
     chain.offer(SUFFERS, 1)
+    flooded(chain, 3)
     chain.pace.began()
     chain.now_ms -= 10_000_000
     flooded(chain, 10)
