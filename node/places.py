@@ -42,10 +42,12 @@ def place_outside(home: Home, directory: str, *, key: str) -> tuple[Path, bool]:
         raise ConfigError(f"{key} is {directory}: an absolute path is wanted")
     try:
         real = _real(path)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(f"{key} is {directory}: {error}") from None
-    written = Path(os.path.normpath(path))
-    if (written if real is None else real).is_relative_to(home.data.resolve()):
+    # The home may be named by a link, which leads elsewhere once it is followed.
+    inside = [home.data.resolve(), Path(os.path.normpath(home.data.absolute()))]
+    meant = Path(os.path.normpath(path)) if real is None else real
+    if any(meant.is_relative_to(data) for data in inside):
         raise ConfigError(f"{key} is {directory}: that is in the data directory")
     return path, real is not None
 
@@ -54,14 +56,14 @@ def _real(path: Path) -> Path | None:
     """The path with all links followed, or None if the file system takes too long to tell.
 
     The thread that asked is left then: it ends with the answer, or with the process. Raises
-    OSError, and RuntimeError for links that lead in a circle.
+    OSError, RuntimeError for links that lead in a circle, and ValueError for what is no path.
     """
     answer: Future[Path] = Future()
 
     def ask() -> None:
         try:
             answer.set_result(path.resolve())
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             answer.set_exception(error)
 
     Thread(target=ask, name="place", daemon=True).start()

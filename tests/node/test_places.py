@@ -72,6 +72,11 @@ def test_links_in_a_circle_are_no_place(home: Home, tmp_path: Path) -> None:
         place_outside(home, str(tmp_path / "a" / "c"), key="KEY")
 
 
+def test_what_is_no_path_is_no_place(home: Home) -> None:
+    with pytest.raises(ConfigError, match="KEY"):
+        place_outside(home, "/b\0", key="KEY")
+
+
 def test_places_that_do_not_answer_are_named_and_wait_for_nobody(
     home: Home, tmp_path: Path, dead: Path
 ) -> None:
@@ -84,3 +89,13 @@ def test_of_a_place_that_does_not_answer_what_is_written_is_looked_at(
 ) -> None:
     with pytest.raises(ConfigError, match="data directory"):
         place_outside(home, f"{dead}/../home/data/b", key="KEY")
+
+
+def test_what_is_written_may_name_the_home_by_a_link(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.places._real", lambda _path: None)
+    called = Home(tmp_path / "called")
+    called.root.symlink_to(home.root)
+    with pytest.raises(ConfigError, match="data directory"):
+        place_outside(called, str(called.data / "mount"), key="KEY")
