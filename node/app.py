@@ -34,6 +34,7 @@ from node.leadership import Leadership
 from node.limits import (
     FETCH_HEIGHTS_MAX,
     GOSSIP_RESEND_TXS,
+    LINGERING_S,
     LOG_CHECKPOINT_BYTES,
     LOG_RECORDS_KEPT_BYTES,
 )
@@ -85,6 +86,7 @@ class Node:
     """A composed node: every part, joined. `run.py` runs it once."""
 
     log_bytes_max = LOG_CHECKPOINT_BYTES
+    lingering_s = LINGERING_S
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Sequence
 
 from medquorum.transaction import Transaction
-from node.limits import INTAKE_CHUNK_TXS, LINGERING_S
+from node.limits import INTAKE_CHUNK_TXS
 from node.mempool import Mempool
 from node.pending import PendingLog
 from node.threads import Worker
@@ -23,17 +23,20 @@ from storage.errors import DiskFullError, JournalFullError
 class Lingering:
     """Lives on the event loop. What waits at two looks in a row is kept after the second."""
 
-    def __init__(self, pool: Mempool, pending: PendingLog, writer: Worker) -> None:
+    def __init__(
+        self, pool: Mempool, pending: PendingLog, writer: Worker, *, every_s: float
+    ) -> None:
         self._pool = pool
         self._pending = pending
         self._writer = writer
+        self._every_s = every_s
         self._seen: frozenset[bytes] = frozenset()
         self._kept: frozenset[bytes] = frozenset()
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
         while True:
-            await asyncio.sleep(LINGERING_S)
+            await asyncio.sleep(self._every_s)
             await self.look()
 
     async def look(self) -> None:

@@ -93,7 +93,7 @@ def ledger_parts(node: Node) -> tuple[Coroutine[object, object, None], ...]:
     return (
         node.intake.run(),
         node.intake.run(),
-        Lingering(node.pool, node.stores.pending, node.threads.writer).run(),
+        _linger(node),
         catch_up(node),
         node.sync.announce(),
         _prune(node),
@@ -205,6 +205,12 @@ async def catch_up(node: Node) -> None:
     """
     await node.snapshots.fetching.run()
     await node.sync.run()
+
+
+async def _linger(node: Node) -> None:
+    """Write down what peers passed on and no block has taken in for long."""
+    pending, writer = node.stores.pending, node.threads.writer
+    await Lingering(node.pool, pending, writer, every_s=node.lingering_s).run()
 
 
 async def _prune(node: Node) -> None:

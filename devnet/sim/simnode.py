@@ -24,6 +24,12 @@ CHECKPOINTS: Final = 0.25
 """Probability that the machines of a run compact their logs within heights."""
 CHECKPOINT_BYTES: Final = 300
 """A block and its first vote: every height gets there, and a later round reaches it again."""
+LINGERERS: Final = 0.25
+"""Probability that they write down what lingers after LINGERING_S, and not after seconds: most runs
+are shorter than that.
+"""
+LINGERING_S: Final = 0.05
+"""About as long as a height takes: what waits is written, and committed meanwhile."""
 
 
 class Host(Protocol):
@@ -129,6 +135,8 @@ class SimNode(Node):
         # Drawn apart, so that what else a seed means does not depend on it.
         if Dice(f"checkpoints {machine.world.seed}").chance(CHECKPOINTS):
             self.log_bytes_max = CHECKPOINT_BYTES
+        if Dice(f"lingering {machine.world.seed}").chance(LINGERERS):
+            self.lingering_s = LINGERING_S
         super().__init__(**parts)
 
     @override

@@ -47,7 +47,7 @@ class Held:
         self.pool = Mempool()
         self.log = WatchedLog(MempoolJournal(path))
         self.writer = Worker("writer")
-        self.lingering = Lingering(self.pool, self.log, self.writer)
+        self.lingering = Lingering(self.pool, self.log, self.writer, every_s=0.0)
 
     def passed_on(self, *numbers: int, local: bool = False) -> list[Transaction]:
         """New in the pool."""
@@ -139,10 +139,7 @@ async def test_a_failed_disk_is_not_passed_over(tmp_path: Path) -> None:
         await held.lingering.look()
 
 
-async def test_it_looks_by_itself_until_it_is_cancelled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("node.lingering.LINGERING_S", 0.0)
+async def test_it_looks_by_itself_until_it_is_cancelled(tmp_path: Path) -> None:
     held = Held(tmp_path)
     [tx] = held.passed_on(1)
     done = asyncio.Event()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from devnet.sim.options import calm
 from devnet.sim.world import Violation
+from medquorum.transaction import Transaction
+from node.pending import PendingLog
 from tests.support.simulated import play
 
 
@@ -17,6 +20,25 @@ def test_without_faults_every_height_is_decided_in_round_0(n: int) -> None:
     assert run.checker.rounds_max == 0
     assert run.checker.height > 10
     assert not run.checker.stops
+
+
+def test_in_some_runs_what_waits_for_a_block_is_written_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After seconds, as everywhere else, the runs would be over."""
+    keep, lingered = PendingLog.keep, 0
+
+    def watched(log: PendingLog, transactions: Sequence[Transaction], *, sync: bool) -> None:
+        nonlocal lingered
+        keep(log, transactions, sync=sync)
+        lingered += 0 if sync else len(transactions)
+
+    monkeypatch.setattr(PendingLog, "keep", watched)
+    for seed in range(20):
+        play(calm(4), seed)
+        if lingered > 0:
+            return
+    pytest.fail("nothing that lingered was written")
 
 
 def test_more_than_f_liars_are_noticed_by_the_checkers() -> None:
