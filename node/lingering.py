@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from medquorum.transaction import Transaction
 from node.limits import INTAKE_CHUNK_TXS
 from node.mempool import Mempool
 from node.pending import PendingLog
@@ -30,8 +29,8 @@ class Lingering:
         self._pending = pending
         self._writer = writer
         self._every_s = every_s
-        self._seen: frozenset[bytes] = frozenset()
-        self._kept: frozenset[bytes] = frozenset()
+        self._seen: set[bytes] = set()
+        self._kept: set[bytes] = set()
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
@@ -43,25 +42,35 @@ class Lingering:
         """Keep what was here at the last look already. It survives the end of the process then;
         where there is no room for it, a later look tries again.
         """
-        here = {tx.id: tx for tx in self._pool.from_peers()}
-        kept = self._kept & here.keys()
-        late = [tx for tx_id, tx in here.items() if tx_id in self._seen and tx_id not in kept]
-        self._seen = frozenset(here)
+        here = self._pool.from_peers()
+        seen: set[bytes] = set()
+        kept: set[bytes] = set()
+        room = True
+        for start in range(0, len(here), INTAKE_CHUNK_TXS):
+            chunk = here[start : start + INTAKE_CHUNK_TXS]
+            late = [tx_id for tx_id in chunk if tx_id in self._seen and tx_id not in self._kept]
+            if late and room:
+                room = await self._keep(late)
+                self._kept.update(late if room else ())
+            else:
+                # To look at a full pool in one go would hold the event loop up for 25 ms.
+                await asyncio.sleep(0)
+            seen.update(chunk)
+            kept.update(self._kept.intersection(chunk))
+        self._seen, self._kept = seen, kept
+
+    async def _keep(self, tx_ids: Sequence[bytes]) -> bool:
+        """Whether there was room. A chunk at a time: between two of them the writer is free for
+        votes and blocks.
+        """
+        waiting = [tx for tx_id in tx_ids if (tx := self._pool.get(tx_id)) is not None]
         try:
-            for start in range(0, len(late), INTAKE_CHUNK_TXS):
-                chunk = late[start : start + INTAKE_CHUNK_TXS]
-                await self._keep(chunk)
-                kept |= {tx.id for tx in chunk}
+            await self._writer.run(self._pending.keep, waiting, sync=False)
         except (JournalFullError, DiskFullError):
             # It was promised to nobody: whoever it is promised to is told by their own write.
-            pass
-        self._kept = kept
-
-    async def _keep(self, transactions: Sequence[Transaction]) -> None:
-        """A chunk at a time: between two of them the writer is free for votes and blocks."""
-        waiting = [tx for tx in transactions if tx.id in self._pool]
-        await self._writer.run(self._pending.keep, waiting, sync=False)
+            return False
         gone = [tx.id for tx in waiting if tx.id not in self._pool]
         if gone:
             # A commit has overtaken the write: its own release found nothing.
             await self._writer.run(self._pending.release, gone)
+        return True

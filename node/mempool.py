@@ -231,9 +231,9 @@ class Mempool:
         written = (e.tx.raw for e in self._local.values() if e.tx.id not in self._unwritten)
         return list(islice(written, limit))
 
-    def from_peers(self) -> list[Transaction]:
-        """What peers passed on, oldest first."""
-        return [entry.tx for entry in self._entries.values() if not entry.local]
+    def from_peers(self) -> list[bytes]:
+        """The ids of what peers passed on, oldest first."""
+        return [tx_id for tx_id, entry in self._entries.items() if not entry.local]
 
     def counts(self) -> dict[str, int]:
         """Transactions per class, for metrics."""

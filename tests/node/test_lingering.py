@@ -12,6 +12,7 @@ from typing_extensions import override
 from medquorum.keys import SigningKey
 from medquorum.transaction import Transaction
 from node.ledger.txtype import Traffic
+from node.limits import INTAKE_CHUNK_TXS
 from node.lingering import Lingering
 from node.mempool import Mempool, PoolTx
 from node.pending import PendingLog
@@ -93,6 +94,23 @@ async def test_it_is_written_once_however_long_it_waits(tmp_path: Path) -> None:
         await held.lingering.look()
     assert held.log.writes == 3
     assert len(held.written()) == 600
+
+
+async def test_others_have_their_turn_while_a_large_pool_is_looked_at(tmp_path: Path) -> None:
+    held, turns = Held(tmp_path), 0
+    held.passed_on(*range(4 * INTAKE_CHUNK_TXS))
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        counting = group.create_task(count())
+        await held.lingering.look()
+        counting.cancel()
+    assert turns >= 4
 
 
 async def test_a_commit_that_overtakes_the_write_leaves_nothing_in_the_journal(
