@@ -152,7 +152,7 @@ def test_all_clocks_may_be_wrong_together() -> None:
     for machine in run.net.machines:
         machine.skew_ms = 300_000
     run.play()
-    # At the end all are set right at once: that may cost the height under way a round, and no other.
+    # In the end all are set right at once: that may cost the height under way a round, no other.
     lost = {height: round_ for height, round_ in run.checker.rounds.items() if round_ > 0}
     assert len(run.checker.rounds) > 100
     assert list(lost.values()) in ([], [1])
