@@ -112,6 +112,7 @@ def open_database(path: Path, config: Config) -> KV:
         config.storage.backend,
         write_buffer_bytes=config.storage.write_buffer_bytes,
         cache_bytes=config.storage.cache_bytes,
+        compression=config.storage.compression,
     )
 
 

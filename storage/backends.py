@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from storage.errors import BackendMismatchError, BackendMissingError
 from storage.kv import KV
-from storage.leveldb import LevelDB, data_files
+from storage.leveldb import Compression, LevelDB, data_files
 
 BackendName = Literal["leveldb", "lmdb"]
 _FILES: Final[dict[str, BackendName]] = {"CURRENT": "leveldb", "data.mdb": "lmdb"}
@@ -27,9 +27,14 @@ def backend_of(path: Path) -> BackendName | None:
 
 
 def open_backend(
-    path: Path, backend: BackendName, *, write_buffer_bytes: int, cache_bytes: int
+    path: Path,
+    backend: BackendName,
+    *,
+    write_buffer_bytes: int,
+    cache_bytes: int,
+    compression: Compression = "none",
 ) -> KV:
-    """Open or create a database of this kind; the sizes are LevelDB's.
+    """Open or create a database of this kind; sizes and compression are LevelDB's.
 
     Raises BackendMismatchError, BackendMissingError; DamagedStoreError, DiskError.
     """
@@ -38,7 +43,12 @@ def open_backend(
         raise BackendMismatchError(path, str(found), backend)
     match backend:
         case "leveldb":
-            return LevelDB(path, write_buffer_bytes=write_buffer_bytes, cache_bytes=cache_bytes)
+            return LevelDB(
+                path,
+                write_buffer_bytes=write_buffer_bytes,
+                cache_bytes=cache_bytes,
+                compression=compression,
+            )
         case "lmdb":
             try:
                 from storage.lmdb import LMDB  # noqa: PLC0415 - an extra, which may not be there

@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import plyvel
 
@@ -15,6 +15,8 @@ from storage import limits
 from storage.errors import DamagedStoreError, DiskFailedError, DiskFullError, StorageError
 from storage.files import DiskFiles
 from storage.kv import Batch, Snapshot
+
+Compression: TypeAlias = Literal["none", "snappy"]
 
 _BEYOND_THE_END = os.strerror(errno.EINVAL)
 """How LevelDB says that a table ends before a block which its index names."""
@@ -57,8 +59,10 @@ class LevelDB:
         write_buffer_bytes: int = limits.LEVELDB_WRITE_BUFFER_BYTES,
         cache_bytes: int = limits.LEVELDB_CACHE_BYTES,
         open_files_max: int = limits.LEVELDB_OPEN_FILES_MAX,
+        compression: Compression = "none",
     ) -> None:
-        """Open the store at `path`, creating it if it is not there.
+        """Open the store at `path`, creating it if it is not there. `compression` is for tables
+        that are written from now on; each block of a table says how it was written.
 
         Recovery replays LevelDB's own log, so this may write. Raises DamagedStoreError,
         DiskFullError, DiskFailedError.
@@ -78,6 +82,7 @@ class LevelDB:
                 max_file_size=limits.LEVELDB_FILE_BYTES,
                 max_open_files=open_files_max,
                 bloom_filter_bits=limits.LEVELDB_BLOOM_BITS,
+                compression=None if compression == "none" else compression,
             )
             # The first acknowledged write needs the names of the files it is in.
             files = DiskFiles()

@@ -146,6 +146,13 @@ class Storage(_Section, frozen=True):
         ),
     ] = LEVELDB_WRITE_BUFFER_BYTES_MAX
     cache_bytes: Annotated[Positive, Meta(description="LevelDB's block cache.")] = 64 * 1024 * 1024
+    compression: Annotated[
+        Literal["none", "snappy"],
+        Meta(
+            description="How LevelDB packs what it writes from now on. snappy takes a third less"
+            " room, and under load a fifth more processor time. Either reads the other."
+        ),
+    ] = "none"
 
 
 class Snapshots(_Section, frozen=True):

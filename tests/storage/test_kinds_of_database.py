@@ -11,6 +11,7 @@ import pytest
 from storage.backends import BackendName, backend_of, open_backend
 from storage.errors import BackendMismatchError, BackendMissingError, DamagedStoreError
 from storage.kv import KV, Batch
+from storage.leveldb import Compression, LevelDB
 from storage.migration import copies_in, open_current
 from storage.schema import database_format
 from tests.support.databases import DURABLE, open_kind
@@ -37,6 +38,24 @@ def test_a_database_is_never_opened_as_another_kind(backend: BackendName, tmp_pa
     assert {file.name for file in (tmp_path / "db").iterdir()} == before
     with closing(opened(tmp_path / "db", backend)) as kv:
         assert kv.get(b"a") == b"1"
+
+
+def test_compressed_or_not_a_database_is_read_either_way(tmp_path: Path) -> None:
+    """An operator changes the key, and old and new tables stand side by side."""
+    ways: list[Compression] = ["none", "snappy", "none"]
+    value, number, sizes = b"same " * 200, 1_000, []
+    for turn, compression in enumerate(ways):
+        with closing(LevelDB(tmp_path, compression=compression)) as kv:
+            before = kv.bytes_on_disk()
+            batch = Batch()
+            for index in range(number):
+                batch.put(b"%d %d" % (turn, index), value)
+            kv.write(batch, sync=True)
+            kv.compact(b"%d" % turn, b"%d" % (turn + 1))
+            sizes.append(kv.bytes_on_disk() - before)
+            assert [found for _, found in kv.scan(*EVERYTHING)] == [value] * number * (turn + 1)
+    assert sizes[1] < sizes[0] / 2
+    assert sizes[1] < sizes[2] / 2
 
 
 def test_a_leveldb_that_lost_current_is_still_one(tmp_path: Path) -> None:
