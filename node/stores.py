@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -110,10 +111,18 @@ def open_database(path: Path, config: Config) -> KV:
     return open_backend(
         path,
         config.storage.backend,
-        write_buffer_bytes=config.storage.write_buffer_bytes,
+        write_buffer_bytes=staggered_bytes(config.storage.write_buffer_bytes),
         cache_bytes=config.storage.cache_bytes,
         compression=config.storage.compression,
     )
+
+
+def staggered_bytes(size: int) -> int:
+    """By chance up to a quarter less than `size`, another share at each start. All nodes of a chain
+    write the same: with buffers of one size they would write them out, and compact, in the same
+    second, and then no quorum is left that could go on meanwhile.
+    """
+    return size - secrets.randbelow(size // 4 + 1)
 
 
 def open_current_database(

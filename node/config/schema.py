@@ -142,7 +142,8 @@ class Storage(_Section, frozen=True):
             ge=1,
             le=LEVELDB_WRITE_BUFFER_BYTES_MAX,
             description="LevelDB's write buffer, at most 32 MiB: a start looks for holes as far"
-            " back as it reaches.",
+            " back as it reaches. A node takes up to a quarter less, by chance, so that not all of"
+            " them write it out at once.",
         ),
     ] = LEVELDB_WRITE_BUFFER_BYTES_MAX
     cache_bytes: Annotated[Positive, Meta(description="LevelDB's block cache.")] = 64 * 1024 * 1024
