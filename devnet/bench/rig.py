@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from heapq import nlargest
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import aiohttp
 import msgspec
@@ -70,6 +70,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     memory_peak_mib: float
     round_changes: int
     refused: dict[str, int]
+
+
+Saturate: TypeAlias = Callable[[int, float, float], Awaitable[Step]]
+"""See Rig.saturate."""
 
 
 class Search(NamedTuple):
@@ -155,19 +159,8 @@ class Rig:
         )
 
     async def search(self, seconds: float) -> Search:
-        """Larger and larger windows, until they are not worth it, and the best of them again."""
-        steps: list[Step] = []
-        rate = float(RATE_GUESS) / self.recipe.operations
-        for window in WINDOWS:
-            steps.append(await self.saturate(window, seconds, rate))
-            rate = max(rate, steps[-1].committed_per_second * STOCK_SPARE)
-            if len(steps) > PATIENCE and not _still_gains(steps):
-                break
-        again: list[Step] = []
-        for step in nlargest(FINALISTS, steps, key=_committed):
-            rate = step.committed_per_second * STOCK_SPARE
-            again.append(await self.saturate(step.window, FINAL_FACTOR * seconds, rate))
-        return Search([*steps, *again], max(again, key=_committed))
+        """See `search`."""
+        return await search(self.saturate, seconds, float(RATE_GUESS) / self.recipe.operations)
 
     async def open_loop(
         self, percent: float, of: float, seconds: float, tick_s: float, stock: Stock | None = None
@@ -251,6 +244,23 @@ async def rig(
             yield Rig(network, sender, replace(recipe, operations=operations), pool, workers)
 
 
+async def search(saturate: Saturate, seconds: float, rate: float) -> Search:
+    """Larger and larger windows, until they are not worth it, and the best of them again. One in
+    which something was refused, or a round failed, is worse than any other: it could not go on.
+    """
+    steps: list[Step] = []
+    for window in WINDOWS:
+        steps.append(await saturate(window, seconds, rate))
+        rate = max(rate, steps[-1].committed_per_second * STOCK_SPARE)
+        if len(steps) > PATIENCE and not _still_gains(steps):
+            break
+    again: list[Step] = []
+    for step in nlargest(FINALISTS, steps, key=_worth):
+        rate = step.committed_per_second * STOCK_SPARE
+        again.append(await saturate(step.window, FINAL_FACTOR * seconds, rate))
+    return Search([*steps, *again], max(again, key=_worth))
+
+
 def bench_manifest(manifest: Manifest) -> Manifest:
     """The manifest of a network to be measured."""
     return msgspec.structs.replace(
@@ -260,8 +270,9 @@ def bench_manifest(manifest: Manifest) -> Manifest:
     )
 
 
-def _committed(step: Step) -> float:
-    return step.committed_per_second
+def _worth(step: Step) -> tuple[bool, float]:
+    clean = step.round_changes == 0 and not step.refused
+    return clean, step.committed_per_second
 
 
 def _still_gains(steps: list[Step]) -> bool:
