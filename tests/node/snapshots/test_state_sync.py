@@ -20,6 +20,7 @@ from node.snapshots.format import ChunkRef, SnapshotHead, StateChunk
 from node.snapshots.making import SnapshotWork, load_head
 from node.wire import Chunk, FrameKind, GetChunk, GetSnapshot, Offer, Snapshot
 from node.wire import Snapshots as Offers
+from storage import layout
 from storage.snapshots import SnapshotFiles
 from tests.support.cluster import WAIT_S, running_cluster
 from tests.support.state_sync import (
@@ -309,9 +310,12 @@ async def test_commits_go_on_while_a_snapshot_is_made(tmp_path: Path) -> None:
         await grow(cluster, 3)
         node = cluster.node(0)
         with closing(node.stores.kv.snapshot()) as view:
+            # A slow machine may have made an empty height beside those three.
+            tip = layout.unpack_height(view.get(layout.TIP) or b"")
             work = SnapshotWork(node.chain, view, node.stores.snapshots)
             work.step()
             await grow(cluster, 3)
             while work.step():
                 pass
-            assert work.finish().height == 3
+            assert work.finish().height == tip
+            assert node.chain.blocks.tip() >= tip + 3
