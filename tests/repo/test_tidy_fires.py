@@ -81,9 +81,9 @@ def test_a_document_without_title_is_untidy(tmp_path: Path) -> None:
     assert complaints(tmp_path, "a.md") == ["a.md:1: 0 titles instead of one"]
 
 
-def test_binary_files_are_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_untidy(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"\xff\xfe no end of line")
-    assert complaints(tmp_path, "a.bin") == []
+    assert complaints(tmp_path, "a.bin") == ["a.bin:1: is not text"]
 
 
 def test_sets_outside_the_pure_rooms_may_be_iterated(tmp_path: Path) -> None:

@@ -184,11 +184,11 @@ def rules_for(path: str, text: str) -> tuple[Rule, ...]:
 
 
 def complaints(root: Path, path: str) -> list[str]:
-    """All that is untidy in one file. A file that is not UTF-8 text is not looked into."""
+    """All that is untidy in one file. All we write is text: a file that is not came by mistake."""
     try:
         text = (root / path).read_text("utf-8")
     except UnicodeDecodeError:
-        return []
+        return [f"{path}:1: is not text"]
     found = [complaint for rule in rules_for(path, text) for complaint in rule(path, text)]
     if path.endswith(".md"):
         found.extend(broken_links(root, path, text))
