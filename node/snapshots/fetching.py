@@ -137,7 +137,7 @@ class StateSync:
     async def _search(self) -> Found:
         """Ask everybody who is connected, and who connects meanwhile, for a while.
 
-        A network whose members have no blocks worth it is not waited for.
+        That ends early once nothing more is to be expected (`_heard_all`).
         """
         loop = asyncio.get_running_loop()
         until_s = loop.time() + OFFER_WAIT_S
@@ -150,9 +150,7 @@ class StateSync:
                         asked[peer] = group.create_task(self.questions.snapshots(peer))
                         asked[peer].add_done_callback(lambda _done: self._met.set())
                 answers = [task.result() for task in asked.values() if task.done()]
-                if 0 < len(answers) == len(asked) and all(
-                    answer is None or answer.height < AHEAD_MIN for answer in answers
-                ):
+                if len(answers) == len(asked) and self._heard_all(answers):
                     break
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(until_s):
@@ -162,6 +160,15 @@ class StateSync:
         return _offers(
             (peer, task.result()) for peer, task in asked.items() if not task.cancelled()
         )
+
+    def _heard_all(self, answers: Sequence[Snapshots | None]) -> bool:
+        """Whether those who were asked, and have all answered or are gone, are not worth waiting
+        for others: as many said something as there are other founders, or nobody has the blocks.
+        """
+        said = [answer for answer in answers if answer is not None]
+        if len(said) >= max(1, len(self._genesis.validators) - 1):
+            return True
+        return len(answers) > 0 and all(answer.height < AHEAD_MIN for answer in said)
 
     def _best(self, found: Found) -> SnapshotName | None:
         """The latest one that more peers offer than may lie among the founders (nobody else is

@@ -32,7 +32,6 @@ Handler = Callable[[bytes, bytes], Awaitable[None]]
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Snapshots of many chunks."""
     small_chunks(monkeypatch)
-    monkeypatch.setattr("node.snapshots.fetching.OFFER_WAIT_S", 0.2)
 
 
 @dataclass

@@ -67,10 +67,21 @@ async def silent(_peer: bytes, _payload: bytes) -> None:
     """Answers nothing."""
 
 
+def offer_nothing(node: Node) -> None:
+    """Have a node say that it has no snapshot."""
+
+    async def nothing(peer: bytes, _payload: bytes) -> None:
+        node.network.send(peer, FrameKind.SNAPSHOTS, Offers(HEIGHT, ()))
+
+    node.network.handle(FrameKind.GET_SNAPSHOTS, nothing)
+
+
 @pytest.mark.parametrize("engine", ["pbft", "raft"])
 async def test_it_begins_with_the_snapshot_and_votes_afterwards(
-    tmp_path: Path, engine: EngineName
+    tmp_path: Path, engine: EngineName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # As soon as all the other founders have said what they have, it does not wait for more.
+    monkeypatch.setattr("node.snapshots.fetching.OFFER_WAIT_S", 3600.0)
     async with three_with_snapshots(tmp_path, engine) as cluster:
         names = {cluster.node(i).stores.snapshots.names() for i in (0, 1, 2)}
         assert len(names) == 1  # the digests are equal
@@ -172,7 +183,6 @@ async def test_one_who_offers_ever_new_ones_and_finishes_none_is_not_followed_fo
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("node.snapshots.patience.UNFINISHED_MAX", 6)
-    monkeypatch.setattr("node.snapshots.fetching.OFFER_WAIT_S", 0.2)
     async with three_with_snapshots(tmp_path) as cluster:
         liar = cluster.node(0)
         files = liar.stores.snapshots
@@ -201,7 +211,7 @@ async def test_one_who_offers_ever_new_ones_and_finishes_none_is_not_followed_fo
         another()
         liar.network.handle(FrameKind.GET_CHUNK, one_of_each)
         for index in (1, 2):
-            cluster.node(index).network.handle(FrameKind.GET_SNAPSHOTS, silent)
+            offer_nothing(cluster.node(index))
         await cluster.start(LATE)
         late = cluster.node(LATE)
         assert await late.tracker.wait_height(HEIGHT, WAIT_S)
