@@ -99,6 +99,16 @@ def _latency(report: Report) -> str:
     return f"p50 {report.p50_ms} ms, p99 {report.p99_ms} ms"
 
 
+def _tell_minute(minute: soak.Minute) -> None:
+    click.echo(
+        f"minute {minute.number}: {minute.committed_per_second} tx/s, p50 {minute.p50_ms} ms,"
+        f" p99 {minute.p99_ms} ms, {minute.cpu_us_per_tx} us a tx, {minute.check_us} us a signature"
+        f" check, {minute.memory_mib} MiB, disk {minute.disk_mib} MiB, {minute.pending} waiting,"
+        f" {minute.round_changes} rounds failed",
+        err=True,
+    )
+
+
 @click.command("soak")
 @validators_option(4)
 @engine_option
@@ -135,7 +145,8 @@ def soak_command(
 ) -> int:
     """A long time at a share of saturation: drift of throughput, latency, memory and disk.
 
-    The first third is compared with the last one. Exit code 1 if an accepted transaction was lost.
+    The first third is compared with the last one. Each minute is told on stderr when it is over.
+    Exit code 1 if an accepted transaction was lost.
     """
     facts, limits = machine(), measure(folder)
     with running(folder, manifest_for(engine, validators)) as network:
@@ -148,6 +159,7 @@ def soak_command(
                 interval_s=minute_s,
                 percent=load_percent,
                 search_s=search_s,
+                told=_tell_minute,
             )
         )
     if as_json:
@@ -156,10 +168,14 @@ def soak_command(
     print_machine(facts)
     click.echo(f"{result.rate} tx/s, {result.load_percent:g} % of {result.saturation_per_second}")
     show.table(
-        ("minute", "committed/s", "p50 ms", "p99 ms", "MiB", "disk MiB", "waiting", "rounds"),
+        (
+            *("minute", "committed/s", "p50 ms", "p99 ms", "CPU us", "check us", "MiB"),
+            *("disk MiB", "waiting", "rounds"),
+        ),
         [
             (
-                *(one.number, one.committed_per_second, one.p50_ms, one.p99_ms, one.memory_mib),
+                *(one.number, one.committed_per_second, one.p50_ms, one.p99_ms),
+                *(one.cpu_us_per_tx, one.check_us, one.memory_mib),
                 *(one.disk_mib, one.pending, one.round_changes),
             )
             for one in result.minutes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
@@ -12,6 +12,7 @@ import msgspec
 
 from devnet.bench.limits import Limits
 from devnet.bench.meters import Reading
+from devnet.bench.pulse import Pulse
 from devnet.bench.rig import RATE_MIN, Rig, rig
 from devnet.errors import StateError
 from devnet.limits import DRAIN_S
@@ -37,6 +38,10 @@ class Minute(msgspec.Struct, frozen=True, kw_only=True):
     p50_ms: float
     p99_ms: float
     cpu_us_per_tx: float | None
+    check_us: float
+    """Processor time of one signature check in this minute, beside the load: how fast the machine
+    was."""
+
     memory_mib: float
     disk_mib: float
     pending: int
@@ -76,6 +81,7 @@ class _Interval:
     before: Reading
     after: Reading
     seconds: float
+    check_us: float
 
 
 async def run(
@@ -87,15 +93,17 @@ async def run(
     interval_s: float,
     percent: float,
     search_s: float,
+    told: Callable[[Minute], None],
 ) -> Result:
-    """Soak for so many intervals. The network must be running and made from a
-    `rig.bench_manifest`. Raises StateError if something was rejected.
+    """Soak for so many intervals, and tell of each as soon as it is over: what was measured before
+    a crash is not lost with it. The network must be running and made from a `rig.bench_manifest`.
+    Raises StateError if something was rejected.
     """
     async with rig(network, accounts, limits.cores) as running:
         found = await running.search(search_s)
         saturation = found.best.committed_per_second
         rate = max(RATE_MIN, saturation * percent / 100)
-        minutes = await _soak(running, rate, intervals, interval_s)
+        minutes = await _soak(running, rate, intervals, interval_s, told)
     drifts = compare(minutes)
     return Result(
         engine=network.engine,
@@ -111,18 +119,31 @@ async def run(
     )
 
 
-async def _soak(running: Rig, rate: float, intervals: int, interval_s: float) -> list[Minute]:
+async def _soak(
+    running: Rig,
+    rate: float,
+    intervals: int,
+    interval_s: float,
+    told: Callable[[Minute], None],
+) -> list[Minute]:
     """Each interval has a book of its own, which is closed as soon as all of it was seen: so an
     hour takes no more memory here than a minute, and the load never pauses.
     """
     plan = Plan(rate, interval_s, tick_s=TICK_S)
     height = await running.height()
     done: list[Minute] = []
+
+    def over(minute: Minute) -> None:
+        done.append(minute)
+        told(minute)
+
     with signing(running.recipe, plan, window_of(running.network)) as supply:
         # The process that signs takes its time to start; this one is not sent.
         await supply.take(1, height)
         before = first = await running.read()
         async with asyncio.TaskGroup() as group:
+            pulse = Pulse()
+            beating = group.create_task(pulse.run())
             for number in range(intervals):
                 book = Book()
                 book.last_height = height
@@ -131,9 +152,10 @@ async def _soak(running: Rig, rate: float, intervals: int, interval_s: float) ->
                 await ready.wait()
                 seconds = await generate(plan, running.sender, supply, book)
                 after, height = await running.read(), await running.height()
-                interval = _Interval(number, book, before, after, seconds)
-                group.create_task(_close(interval, watching, ended, done))
+                interval = _Interval(number, book, before, after, seconds, pulse.take())
+                group.create_task(_close(interval, watching, ended, over))
                 before = after
+            beating.cancel()
     last = await running.read()
     if last.rejected > first.rejected:
         raise StateError(f"{last.rejected - first.rejected} transactions were rejected")
@@ -152,7 +174,10 @@ async def _watch(
 
 
 async def _close(
-    interval: _Interval, watching: asyncio.Task[None], ended: asyncio.Event, done: list[Minute]
+    interval: _Interval,
+    watching: asyncio.Task[None],
+    ended: asyncio.Event,
+    over: Callable[[Minute], None],
 ) -> None:
     ended.set()
     await watching
@@ -161,7 +186,7 @@ async def _close(
     seen = [entry for entry in accepted if entry.seen]
     latencies = sorted(1000 * (entry.seen - entry.due) for entry in seen)
     cpu_s = after.cpu_s - before.cpu_s
-    done.append(
+    over(
         Minute(
             number=interval.number,
             seconds=round(interval.seconds, 2),
@@ -172,6 +197,7 @@ async def _close(
             p50_ms=percentile(latencies, 50),
             p99_ms=percentile(latencies, 99),
             cpu_us_per_tx=round(1e6 * cpu_s / len(seen) / after.nodes, 1) if seen else None,
+            check_us=interval.check_us,
             memory_mib=after.memory_mib,
             disk_mib=round(after.disk_bytes / 2**20, 2),
             pending=after.pending,
@@ -202,11 +228,14 @@ def compare(minutes: Sequence[Minute]) -> list[Drift]:
     def mean(name: str) -> list[float]:
         return [fmean(getattr(minute, name) or 0.0 for minute in end) for end in ends]
 
+    checks = [fmean((one.cpu_us_per_tx or 0.0) / one.check_us for one in end) for end in ends]
+
     return [
         drift("throughput", mean("committed_per_second"), more_is_worse=False),
         drift("p50 latency", mean("p50_ms"), more_is_worse=True),
         drift("p99 latency", mean("p99_ms"), more_is_worse=True),
         drift("CPU per transaction", mean("cpu_us_per_tx"), more_is_worse=True),
+        drift("CPU in signature checks", checks, more_is_worse=True),
         drift("memory", mean("memory_mib"), more_is_worse=True),
     ]
 

@@ -42,7 +42,15 @@ BUSY = Machine(
 )
 
 
-def minute(number: int, rate: float, p99_ms: float, pending: int = 0) -> soak.Minute:
+def minute(
+    number: int,
+    rate: float,
+    p99_ms: float,
+    pending: int = 0,
+    *,
+    cpu_us: float = 100.0,
+    check_us: float = 50.0,
+) -> soak.Minute:
     return soak.Minute(
         number=number,
         seconds=60.0,
@@ -52,7 +60,8 @@ def minute(number: int, rate: float, p99_ms: float, pending: int = 0) -> soak.Mi
         committed_per_second=rate,
         p50_ms=10.0,
         p99_ms=p99_ms,
-        cpu_us_per_tx=100.0,
+        cpu_us_per_tx=cpu_us,
+        check_us=check_us,
         memory_mib=50.0,
         disk_mib=1.0,
         pending=pending,
@@ -177,6 +186,16 @@ def test_a_drift_is_told_from_the_first_and_the_last_third() -> None:
     later = [minute(n, 100.0, 20.0 + n) for n in range(9)]
     assert [one.what for one in soak.compare(later) if one.worse] == ["p99 latency"]
     assert soak.compare(steady[:2]) == []
+
+
+def test_a_machine_that_gets_slower_is_told_from_a_network_that_does() -> None:
+    slow_machine = [
+        minute(n, 100.0, 20.0, cpu_us=100.0 + 10 * n, check_us=50.0 + 5 * n) for n in range(9)
+    ]
+    assert [one.what for one in soak.compare(slow_machine) if one.worse] == ["CPU per transaction"]
+    slow_network = [minute(n, 100.0, 20.0, cpu_us=100.0 + 10 * n) for n in range(9)]
+    worse = [one.what for one in soak.compare(slow_network) if one.worse]
+    assert worse == ["CPU per transaction", "CPU in signature checks"]
 
 
 def test_queues_grow_when_more_waits_than_falls_due_in_a_second() -> None:
