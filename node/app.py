@@ -183,6 +183,7 @@ class Node:
             self.threads,
             admitted=self._admitted,
             quota=self.quotas.take,
+            voted=self.work.promised.__contains__,
             preflight=self.preflight.refusal,
         )
 

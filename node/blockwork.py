@@ -95,7 +95,8 @@ class BlockWork:
         self._executed: OrderedDict[bytes, ExecutedBlock] = OrderedDict()
         self._validations: dict[bytes, asyncio.Task[None]] = {}
         self._begun: set[asyncio.Task[None]] = set()
-        self._promised: set[bytes] = set()
+        self.promised: set[bytes] = set()
+        """What a vote of this height, or its write under way, has promised to be in the journal."""
         self._announced_height = 0
         self._pace = Pace(pool, now_ms)
         # Ids that are committed or have expired, and are still in the journal.
@@ -203,8 +204,8 @@ class BlockWork:
         Nothing may come between the look at the pool and the writer's queue: who admits one of them
         again writes it again, behind this.
         """
-        abandoned = [tx_id for tx_id in self._promised if tx_id not in self._pool]
-        self._promised.clear()
+        abandoned = [tx_id for tx_id in self.promised if tx_id not in self._pool]
+        self.promised.clear()
         if abandoned:
             await self._threads.writer.run(self._pending.release, abandoned)
 
@@ -300,7 +301,7 @@ class BlockWork:
         if reason != "":
             return reason
         # A vote for this block promises that its transactions survive a crash of this node.
-        self._promised.update(tx_ids)
+        self.promised.update(tx_ids)
         try:
             await self._threads.writer.run(self._pending.keep, transactions, sync=True)
         except JournalFullError:

@@ -105,10 +105,13 @@ class Intake:
         *,
         admitted: Callable[[Sequence[PoolTx]], None],
         quota: Callable[[bytes], bool],
+        voted: Callable[[bytes], bool],
         preflight: Callable[[Transaction], RefusedError | None] = lambda _tx: None,
     ) -> None:
-        """`preflight` may refuse what a client submits, for reasons that are no fact of the chain:
-        what peers pass on is never asked about it, nor what was admitted before a restart.
+        """`voted` tells whether a vote has promised that a transaction is in the journal: whoever
+        promised it also takes it out. `preflight` may refuse what a client submits, for reasons
+        that are no fact of the chain: what peers pass on is never asked about it, nor what was
+        admitted before a restart.
         """
         self._chain = chain
         self._pool = pool
@@ -116,6 +119,7 @@ class Intake:
         self._threads = threads
         self._admitted = admitted
         self._quota = quota
+        self._voted = voted
         self._preflight = preflight
         self._waiting: deque[_Item] = deque()
         self._work = asyncio.Event()
@@ -242,9 +246,10 @@ class Intake:
     async def _forget_gone(self, promised: Mapping[bytes, Transaction]) -> None:
         """What left the pool during the write stays in the journal no longer. A commit may overtake
         the write: its release found nothing then. Or an earlier write of the same transaction
-        failed: its submitters were all told so, and no restart may bring it back (J5).
+        failed: its submitters were all told so, and no restart may bring it back (J5). Unless a
+        vote has promised it since.
         """
-        gone = [tx_id for tx_id in promised if tx_id not in self._pool]
+        gone = [id_ for id_ in promised if id_ not in self._pool and not self._voted(id_)]
         if gone:
             await self._threads.writer.run(self._pending.release, gone)
 

@@ -237,6 +237,27 @@ async def test_a_refusal_takes_back_nothing_that_a_vote_has_promised(tmp_path: P
         assert await writer.run(lambda: {*pending._positions}) == {tx.id}
 
 
+async def test_a_refused_duplicate_takes_back_nothing_that_a_vote_has_promised(
+    tmp_path: Path,
+) -> None:
+    """As above, and the client of the refused one had sent it twice: its second write goes well."""
+    async with holding_node(tmp_path) as (node, journal):
+        [tx] = some(node, 1)
+        writer, pending = node.intake._threads.writer, node.intake._pending
+        async with asyncio.TaskGroup() as group:
+            journal.hold(DiskFullError(Path("journal"), "write", "full"))
+            group.create_task(node.intake.submit([tx.raw], local=True))
+            await write_begun(journal)
+            again = group.create_task(node.intake.submit([tx.raw], local=True))
+            await all_looked_at(node)
+            node.voted.add(tx.id)
+            group.create_task(writer.run(pending.keep, [tx], sync=True))
+            await asyncio.sleep(0)
+            journal.let_go.set()
+        assert codes(await again) == ["disk_low"]
+        assert await writer.run(lambda: {*pending._positions}) == {tx.id}
+
+
 async def test_a_commit_that_overtakes_the_write_leaves_nothing_in_the_journal(
     tmp_path: Path,
 ) -> None:

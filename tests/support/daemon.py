@@ -148,6 +148,7 @@ class LocalNode:
         self.tracker.someone_waits = asyncio.Event()
         self.chain.on_commit(self.tracker.on_commit)
         self.work = asyncio.Event()
+        self.voted: set[bytes] = set()
         self.preflight = Preflight(
             self.chain, world, world, node_key=NODE.public, halted=lambda: world.halted
         )
@@ -158,6 +159,7 @@ class LocalNode:
             self.threads,
             admitted=self._admitted,
             quota=self._quota,
+            voted=self.voted.__contains__,
             preflight=self.preflight.refusal,
         )
         lines = Lines(Line(2 * GIB, 10), Line(GIB, 5), Line(GIB // 2, 2))
