@@ -237,7 +237,7 @@ class BlockWork:
             self._log.replace(())
 
     def _has_work(self) -> bool:
-        if len(self._pool) > 0 or self._chain.recovery_transaction() is not None:
+        if self._pool.has_written or self._chain.recovery_transaction() is not None:
             return True
         due_ms = next_due_ms(self._chain.view().read(DUE_NAMESPACE))
         return due_ms is not None and due_ms <= self._now_ms()

@@ -89,6 +89,11 @@ class Mempool:
         """The sum of the sizes of all transactions in the pool."""
         return self._bytes
 
+    @property
+    def has_written(self) -> bool:
+        """Whether it holds anything that may go into a block: not only what is being written."""
+        return len(self._entries) > len(self._unwritten)
+
     def get(self, tx_id: bytes) -> Transaction | None:
         """The transaction, or None."""
         entry = self._entries.get(tx_id)

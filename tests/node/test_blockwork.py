@@ -93,6 +93,22 @@ async def answer_to(
     return answer.reason
 
 
+async def test_a_transaction_that_is_being_written_makes_no_empty_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with lone_node(tmp_path, monkeypatch) as (cluster, node, _answers):
+        told: list[Event] = []
+        monkeypatch.setattr(node.inbox, "post", told.append)
+        tx = cluster.transaction()
+        node.pool.add(PoolTx(tx, b"", Traffic.CLINICAL, local=True), written=False)
+        node.work.announce_work()
+        assert told == []
+        node.pool.mark_written([tx.id])
+        node.work.announce_work()
+        node.work.announce_work()
+        assert told == [WorkAvailable()]
+
+
 async def test_an_execution_that_waits_for_what_nobody_has_does_not_stop_the_catch_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

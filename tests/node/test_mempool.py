@@ -157,6 +157,19 @@ def test_a_transaction_larger_than_a_block_still_gets_a_block_of_its_own() -> No
     assert pool.candidates(txs_max=10, bytes_max=100, operations_max=10) == [tx]
 
 
+def test_what_is_still_being_written_is_nothing_to_propose() -> None:
+    pool = Mempool()
+    own = make_tx(1)
+    pool.add(PoolTx(own, ORGS[0], Traffic.CLINICAL, local=True), written=False)
+    assert (pool.has_written, take(pool, 10)) == (False, [])
+    passed_on = add(pool, 2)
+    assert (pool.has_written, take(pool, 10)) == (True, [passed_on])
+    pool.remove([passed_on.id])
+    assert not pool.has_written
+    pool.mark_written([own.id])
+    assert (pool.has_written, take(pool, 10)) == (True, [own])
+
+
 def test_only_transactions_of_own_clients_are_offered_to_peers_again() -> None:
     pool = Mempool()
     add(pool, 1)
