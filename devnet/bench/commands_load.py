@@ -103,8 +103,8 @@ def _tell_minute(minute: soak.Minute) -> None:
     click.echo(
         f"minute {minute.number}: {minute.committed_per_second} tx/s, p50 {minute.p50_ms} ms,"
         f" p99 {minute.p99_ms} ms, {minute.cpu_us_per_tx} us a tx, {minute.check_us} us a signature"
-        f" check, {minute.memory_mib} MiB, disk {minute.disk_mib} MiB, {minute.pending} waiting,"
-        f" {minute.round_changes} rounds failed",
+        f" check, {minute.anonymous_mib} of {minute.memory_mib} MiB anonymous, disk"
+        f" {minute.disk_mib} MiB, {minute.pending} waiting, {minute.round_changes} rounds failed",
         err=True,
     )
 
@@ -169,14 +169,14 @@ def soak_command(
     click.echo(f"{result.rate} tx/s, {result.load_percent:g} % of {result.saturation_per_second}")
     show.table(
         (
-            *("minute", "committed/s", "p50 ms", "p99 ms", "CPU us", "check us", "MiB"),
-            *("disk MiB", "waiting", "rounds"),
+            *("minute", "committed/s", "p50 ms", "p99 ms", "CPU us", "check us"),
+            *("anonymous MiB", "MiB", "disk MiB", "waiting", "rounds"),
         ),
         [
             (
                 *(one.number, one.committed_per_second, one.p50_ms, one.p99_ms),
-                *(one.cpu_us_per_tx, one.check_us, one.memory_mib),
-                *(one.disk_mib, one.pending, one.round_changes),
+                *(one.cpu_us_per_tx, one.check_us),
+                *(one.anonymous_mib, one.memory_mib, one.disk_mib, one.pending, one.round_changes),
             )
             for one in result.minutes
         ],

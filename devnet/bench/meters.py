@@ -33,7 +33,11 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int
     cpu_s: float
     memory_mib: float
-    """Of the node that holds most now."""
+    """Resident, of the node that holds most now."""
+
+    anonymous_mib: float
+    """Of the node that holds most of it: memory that is no file's. The rest of what is resident are
+    pages of files, such as LevelDB's tables, that the kernel takes back when it needs them."""
 
     memory_peak_mib: float
     """Of the node that ever held most."""
@@ -81,6 +85,7 @@ def read_network(network: Network) -> Reading:
         nodes=len(pids),
         cpu_s=sum(process.cpu_seconds() for process in processes if process is not None),
         memory_mib=round(max(_kib(one, "VmRSS") for one in status) / _KIB, 1),
+        anonymous_mib=round(max(_kib(one, "RssAnon") for one in status) / _KIB, 1),
         memory_peak_mib=round(max(_kib(one, "VmHWM") for one in status) / _KIB, 1),
         disk_bytes=sum(
             disk_usage(network.directory.node(node.index).data) for node in network.nodes

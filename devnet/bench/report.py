@@ -211,7 +211,7 @@ def _soak(page: Page, measured: Measurement) -> None:
     for what, y_name, names in (
         ("throughput", "tx/s", ("committed_per_second",)),
         ("latency", "ms", ("p50_ms", "p99_ms")),
-        ("memory and disk", "MiB", ("memory_mib", "disk_mib")),
+        ("memory and disk", "MiB", ("anonymous_mib", "memory_mib", "disk_mib")),
     ):
         series = {
             name: [(float(one.number), float(getattr(one, name))) for one in result.minutes]

@@ -50,6 +50,7 @@ def minute(
     *,
     cpu_us: float = 100.0,
     check_us: float = 50.0,
+    anonymous_mib: float = 40.0,
 ) -> soak.Minute:
     return soak.Minute(
         number=number,
@@ -62,7 +63,8 @@ def minute(
         p99_ms=p99_ms,
         cpu_us_per_tx=cpu_us,
         check_us=check_us,
-        memory_mib=50.0,
+        memory_mib=50.0 + number,
+        anonymous_mib=anonymous_mib,
         disk_mib=1.0,
         pending=pending,
         round_changes=0,
@@ -196,6 +198,14 @@ def test_a_machine_that_gets_slower_is_told_from_a_network_that_does() -> None:
     slow_network = [minute(n, 100.0, 20.0, cpu_us=100.0 + 10 * n) for n in range(9)]
     worse = [one.what for one in soak.compare(slow_network) if one.worse]
     assert worse == ["CPU per transaction", "CPU in signature checks"]
+
+
+def test_mapped_tables_of_a_growing_chain_are_no_drift_and_anonymous_memory_is() -> None:
+    grows = [minute(n, 100.0, 20.0) for n in range(9)]
+    assert grows[-1].memory_mib > 1.1 * grows[0].memory_mib
+    assert not any(one.worse for one in soak.compare(grows))
+    leaks = [minute(n, 100.0, 20.0, anonymous_mib=40.0 + n) for n in range(9)]
+    assert [one.what for one in soak.compare(leaks) if one.worse] == ["anonymous memory"]
 
 
 def test_queues_grow_when_more_waits_than_falls_due_in_a_second() -> None:
